@@ -6,6 +6,7 @@
     ├── InputError                    2   something the user can mend
     │   ├── ConfigError                   peakbench.toml, an option, an environment variable
     │   ├── DataError                     a data set: every problem found, with file and line
+    │   ├── ImageError                    one image that cannot be used
     │   ├── TaskError                     a task file
     │   ├── RegistryError                 a metric definition file
     │   ├── PluginError                   a plugin that cannot be used
@@ -100,6 +101,10 @@ class DataError(InputError):
         if len(self.problems) > self.SHOWN:
             lines.append(f"  ... and {len(self.problems) - self.SHOWN} more")
         return "\n".join(lines + rest)
+
+
+class ImageError(InputError):
+    """One image cannot be used: missing, outside its folder, too large, cut off, of an unknown kind."""
 
 
 class TaskError(InputError):

@@ -1,0 +1,243 @@
+"""What a metric, a comparator, an encoder and an entailer are; the batch that a metric reads.
+
+A metric reads a :class:`Batch` and returns :class:`Scores`. It never sees the journal, the screen or a model file.
+Values of answers that cannot be read, and of failed ones, are settled by the scoring room, the same way for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from peakbench.records import JSONValue, Prediction, Reference
+from peakbench.tasks import Task
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+Need = Literal["reference", "image", "encoder", "entailer", "repeats", "timings"]
+Family = Literal["structured", "text", "semantic", "nli", "composite", "validity", "performance"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricInfo:
+    """What a metric declares. ``low`` and ``high`` bound its range (None: unbounded).
+
+    ``reduction`` says how a run's value comes from its samples: ``mean`` over samples (repeats averaged first),
+    ``pooled`` sum of numerators / sum of denominators, ``rate`` a mean of zeros and ones (Wilson interval),
+    ``median`` for timings, ``run`` for one number a run. ``reads_answer``: an answer that cannot be read has the
+    worst value of the range. ``signature`` names everything that changes the number; different signatures are
+    never compared in silence.
+    """
+
+    id: str
+    title: str
+    family: Family
+    low: float | None
+    high: float | None
+    higher_is_better: bool
+    signature: str
+    description: str = ""
+    unit: str = ""
+    needs: frozenset[Need] = frozenset()
+    reduction: Literal["mean", "pooled", "rate", "median", "run"] = "mean"
+    reads_answer: bool = True
+    has_floor: bool = True
+    version: int = 1
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def worst(self) -> float | None:
+        """The worst value of the range, None where that end is unbounded."""
+        return self.low if self.higher_is_better else self.high
+
+    @property
+    def best(self) -> float | None:
+        """The best value of the range, None where that end is unbounded."""
+        return self.high if self.higher_is_better else self.low
+
+
+@dataclass(slots=True)
+class Scores:
+    """A metric's values for one batch of n answers.
+
+    ``values``: shape (n,), meaningless where ``scored`` is False. ``reasons``: why, by row, for unscored rows.
+    ``numerators``, ``denominators``: shape (n,), present where the metric has a pooled reading (for a ``pooled``
+    metric they make the value; for a ``mean`` metric they make the pooled value shown beside it).
+    """
+
+    values: Floats
+    scored: Bools
+    reasons: dict[int, str] = field(default_factory=dict)
+    numerators: Floats | None = None
+    denominators: Floats | None = None
+
+    @classmethod
+    def full(cls, values: npt.ArrayLike) -> Scores:
+        """Scores with every row scored.
+
+        >>> Scores.full([0.5, 1]).scored.tolist()
+        [True, True]
+        """
+        array = np.asarray(values, dtype=np.float64)
+        return cls(array, np.ones(array.shape, dtype=np.bool_))
+
+    @classmethod
+    def none(cls, n: int, reason: str) -> Scores:
+        """N unscored rows, all for one reason."""
+        return cls(np.zeros(n), np.zeros(n, dtype=np.bool_), dict.fromkeys(range(n), reason))
+
+
+@dataclass(slots=True)
+class Cells:
+    """The fields of a batch, compared once for every metric: n answers by f fields of the task.
+
+    ``expected`` (n, f): the reference has the field. ``present`` (n, f): the answer has the key, or the task
+    declares it optional. ``outcomes`` (n, f) int8: index into ``records.OUTCOMES``, -1 where not expected.
+    ``exact``, ``scores`` (n, f): field score by the exact comparator, and by the field's own; 0 where not expected.
+    ``pairs`` (n, f): index into ``texts`` for fields with a value on both sides whose text form can be compared,
+    -1 where one side is null, or a list or object stands where a scalar belongs (a text metric scores 0), -2 where
+    neither side has a value or the field is not expected (a text metric leaves it out).
+    ``texts``: unique (reference, prediction) strings, NFKC, casefolded, spaces collapsed, hyphens kept.
+    """
+
+    names: tuple[str, ...]
+    weights: Floats
+    expected: Bools
+    present: Bools
+    outcomes: npt.NDArray[np.int8]
+    exact: Floats
+    scores: Floats
+    pairs: Ints
+    texts: list[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class Batch:
+    """n answers with their references. ``cells`` is None for a text task. ``scores`` holds the metrics scored before.
+
+    Every prediction here was answered (no failed ones); ``read`` (n,) says which can be read. For rows that cannot
+    be read, ``cells`` has outcome ``unread``, scores 0, ``pairs`` -1 where the reference has a value, else -2.
+    """
+
+    predictions: Sequence[Prediction]
+    references: Sequence[Reference]
+    read: Bools
+    cells: Cells | None
+    scores: dict[str, Scores] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.predictions)
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A metric: what it declares, and its values for a batch.
+
+    Attributes:
+        info: what it declares.
+        requires: ids of metrics that must be scored before, whose Scores it reads from ``batch.scores``.
+    """
+
+    @property
+    def info(self) -> MetricInfo:
+        """What the metric declares."""
+        ...
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Ids of the metrics it reads from ``batch.scores``."""
+        ...
+
+    def score_batch(self, batch: Batch) -> Scores:
+        """Score n answers; the rows of the result are the rows of the batch."""
+        ...
+
+
+class Comparator(Protocol):
+    """Compares one field's two values, neither of them null.
+
+    Attributes:
+        pass_mark: a score at or above it is *correct*.
+        shape: what a value must be: ``scalar`` (string, number, boolean) or ``list``; anything else is wrong.
+    """
+
+    pass_mark: float
+    shape: Literal["scalar", "list"]
+
+    def score(self, reference: JSONValue, prediction: JSONValue) -> float:
+        """Return the score in [0, 1]; must not raise for any JSON value of the right shape."""
+        ...
+
+
+class Encoder(Protocol):
+    """Turns strings into unit vectors. ``identity`` names the model and its sha256, for signatures and caches."""
+
+    identity: str
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return one unit-length row a text, shape (n, d)."""
+        ...
+
+
+class Entailer(Protocol):
+    """Judges premise and hypothesis. ``identity`` names the model and its sha256."""
+
+    identity: str
+
+    def contradiction(self, pairs: Sequence[tuple[str, str]]) -> Floats:
+        """Return the probability of contradiction for each (premise, hypothesis), shape (n,), in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The models that metrics may use; None where they are not there, with ``missing`` saying what mends it."""
+
+    encoder: Encoder | None = None
+    entailer: Entailer | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a metric is built in: the task, the null list in force, the models."""
+
+    task: Task
+    nulls: frozenset[str]
+    tools: Tools
+
+
+class NoParameters(BaseModel, extra="forbid", frozen=True):
+    """The parameters of a kind that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricKind:
+    """A kind of metric, as a plugin offers it: its name, its parameters' model, and what builds one.
+
+    ``build(info, parameters, setting)`` returns the metric; ``info`` carries id, title, range, direction from the
+    definition file, the validated ``parameters`` are an instance of ``parameters``.
+    """
+
+    name: str
+    build: Callable[[MetricInfo, Any, Setting], Metric]
+    parameters: type[BaseModel] = NoParameters
+    needs: frozenset[Need] = frozenset()
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparatorKind:
+    """A kind of comparator, as a plugin offers it; ``build(parameters, tools)`` returns one."""
+
+    name: str
+    build: Callable[[Any, Tools], Comparator]
+    parameters: type[BaseModel] = NoParameters
+    description: str = ""
