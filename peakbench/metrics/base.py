@@ -6,7 +6,7 @@ Values of answers that cannot be read, and of failed ones, are settled by the sc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -223,7 +223,8 @@ class MetricKind:
     """A kind of metric, as a plugin offers it: its name, its parameters' model, and what builds one.
 
     ``build(info, parameters, setting)`` returns the metric; ``info`` carries id, title, range, direction from the
-    definition file, the validated ``parameters`` are an instance of ``parameters``.
+    definition file, the validated ``parameters`` are an instance of ``parameters``. ``requires(parameters)``: ids of
+    every metric that a composite can read, so that an unknown part or a cycle is found when the file is read.
     """
 
     name: str
@@ -231,6 +232,7 @@ class MetricKind:
     parameters: type[BaseModel] = NoParameters
     needs: frozenset[Need] = frozenset()
     description: str = ""
+    requires: Callable[[Any], Iterable[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
