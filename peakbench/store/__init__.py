@@ -1,0 +1,26 @@
+"""The run directory: an append-only journal in, records out; the formats are versioned and their JSON Schemas ship."""
+
+from peakbench.store.directory import RunDirectory
+from peakbench.store.formats import (
+    DataRecord,
+    EndpointRecord,
+    RunRecord,
+    Session,
+    TaskRecord,
+    dump_completion,
+    load_completion,
+)
+from peakbench.store.journal import Journal, JournalIndex
+
+__all__ = [
+    "DataRecord",
+    "EndpointRecord",
+    "Journal",
+    "JournalIndex",
+    "RunDirectory",
+    "RunRecord",
+    "Session",
+    "TaskRecord",
+    "dump_completion",
+    "load_completion",
+]
