@@ -1,0 +1,89 @@
+"""Where an endpoint is: its URL in three forms, what of it must stay secret, and whose certificates are trusted."""
+
+from __future__ import annotations
+
+import ssl
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+from peakbench.client.base import Endpoint
+from peakbench.errors import ConfigError
+
+
+def completions_url(endpoint: Endpoint) -> str:
+    """Return the URL that chat completions are posted to, query kept.
+
+    Raises:
+        ConfigError: it is not an http or https URL.
+
+    >>> completions_url(Endpoint("http://127.0.0.1:8000/v1/", "m"))
+    'http://127.0.0.1:8000/v1/chat/completions'
+    """
+    parts = check_url(endpoint.url, where="endpoint")
+    path = parts.path.rstrip("/")
+    if not path.endswith("/chat/completions"):
+        path += "/chat/completions"
+    return urlunsplit(parts._replace(path=path, fragment=""))
+
+
+def display_url(endpoint: Endpoint) -> str:
+    """Return the URL for people and run.json: without user, password, query and fragment.
+
+    >>> display_url(Endpoint("https://me:secret@host/v1?key=1", "m"))
+    'https://host/v1'
+    """
+    parts = check_url(endpoint.url, where="endpoint")
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:
+    """Return what must never show in a message: the key, header values, and passwords and queries of URLs."""
+    found = [endpoint.api_key, *endpoint.headers.values()]
+    for url in (endpoint.url, endpoint.proxy):
+        if url:
+            parts = urlsplit(url)
+            found += [parts.password, *(pair.partition("=")[2] for pair in parts.query.split("&"))]
+    # short ones ("1", "true", "2024-06") are no secrets, and would tear holes into every message
+    return tuple(sorted({secret for secret in found if secret and len(secret) >= 8}, key=len, reverse=True))
+
+
+def tls_context(endpoint: Endpoint) -> ssl.SSLContext | bool:
+    """Return how certificates are checked: the system's authorities, and those of ``ca_file`` beside them.
+
+    Raises:
+        ConfigError: the CA file is missing or holds no certificate.
+    """
+    if endpoint.ca_file is None:
+        return True
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(cafile=endpoint.ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(
+            f"the CA file cannot be used: {error.strerror or error}",
+            where=endpoint.ca_file,
+            expected="a PEM file with one or more certificates",
+        ) from None
+    return context
+
+
+def check_url(url: str, *, where: str) -> SplitResult:
+    """Return the parts of an http or https URL; ``where`` names the setting that holds it.
+
+    Raises:
+        ConfigError: it is not one, with what was probably meant.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        shown = url.rpartition("@")[2]
+        hint = f"did you mean 'http://{shown}'?" if shown and "://" not in url else None
+        raise ConfigError(
+            f"'{shown}' is not a URL that can be used",
+            where=where,
+            expected="http://host:port/v1 or https://host/v1",
+            hint=hint,
+        )
+    return parts

@@ -1,0 +1,134 @@
+"""The default transport: aiohttp. A third of the CPU of the SDKs, and it holds hundreds of connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import ssl
+import time
+from dataclasses import replace
+
+import aiohttp
+from yarl import URL
+
+from peakbench import __version__
+from peakbench.client.address import completions_url, secrets_of, tls_context
+from peakbench.client.base import AttemptFailed, Endpoint
+from peakbench.client.completions import BODY_LIMIT, StreamedCompletion, bad_body, read_completion
+from peakbench.client.failures import classify, clean
+from peakbench.records import Failure, FailureKind, Response
+
+_KEEP_ALIVE_S = 4.0
+"""An idle connection is dropped before uvicorn (5 s) drops it: vLLM would close it under the next request."""
+
+_DRAIN_S = 0.2
+_LARGE_BODY = 1024 * 1024
+
+
+class AiohttpTransport:
+    """Sends chat completions through one aiohttp session, opened with the first request."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._url = URL(completions_url(endpoint))
+        self._secrets = secrets_of(endpoint)
+        self._tls = tls_context(endpoint)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, body: bytes, *, stream: bool) -> Response:
+        """Make one attempt; see `Transport.send`."""
+        if self._session is None:
+            self._session = self._open()
+        # above 1 MiB aiohttp wants a file: it then writes in pieces and lets the loop breathe
+        data = body if len(body) <= _LARGE_BODY else io.BytesIO(body)
+        started = time.perf_counter()
+        try:
+            async with self._session.post(self._url, data=data, allow_redirects=False) as response:
+                if response.status >= 300:
+                    raise AttemptFailed(await self._refusal(response))
+                if response.content_type == "text/event-stream":
+                    return await self._read_stream(response, started, stream)
+                payload = await self._read(response, BODY_LIMIT)
+                latency = time.perf_counter() - started
+            return replace(read_completion(payload, secrets=self._secrets), latency_s=latency)
+        except (aiohttp.ClientError, OSError) as error:
+            # not chained: aiohttp's errors carry the request with its Authorization header
+            raise AttemptFailed(self._named(error)) from None
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        endpoint = self._endpoint
+        headers = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",  # answers are small, and compression holds tokens back in a stream
+            "User-Agent": f"peakbench/{__version__}",
+        }
+        if endpoint.api_key:
+            headers["Authorization"] = f"Bearer {endpoint.api_key}"
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=endpoint.connections, ssl=self._tls, keepalive_timeout=_KEEP_ALIVE_S, ttl_dns_cache=300
+            ),
+            headers={**headers, **endpoint.headers},
+            timeout=aiohttp.ClientTimeout(total=endpoint.timeout_s, sock_connect=endpoint.connect_timeout_s),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=endpoint.proxy,
+            read_bufsize=256 * 1024,
+        )
+
+    async def _read_stream(self, response: aiohttp.ClientResponse, started: float, stream: bool) -> Response:
+        completion = StreamedCompletion(self._secrets)
+        async for piece in response.content.iter_any():
+            completion.feed(piece, at=time.perf_counter())
+            if completion.done:
+                break
+        ended = time.perf_counter()
+        read = completion.close()
+        # what follows [DONE] is the end of the body, as a rule here already: reading it keeps the connection
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+            async with asyncio.timeout(_DRAIN_S):
+                await response.content.readany()
+        first = completion.first_at if stream else None
+        return replace(read, latency_s=ended - started, ttft_s=None if first is None else first - started)
+
+    async def _read(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in response.content.iter_any():
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise bad_body(f"the answer is larger than {limit} bytes")
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> Failure:
+        body = b""
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, AttemptFailed):
+            body = await self._read(response, BODY_LIMIT)
+        return classify(response.status, response.headers, body, secrets=self._secrets)
+
+    def _named(self, error: Exception) -> Failure:
+        endpoint = self._endpoint
+        kind: FailureKind = "connection"
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            what = f"no connection within {endpoint.connect_timeout_s:g} s"
+        elif isinstance(error, TimeoutError):
+            kind, what = "timeout", f"no answer within {endpoint.timeout_s:g} s"
+        elif isinstance(error, aiohttp.ClientPayloadError):
+            kind, what = "bad_body", f"the answer could not be read to its end ({error})"
+        elif isinstance(error, aiohttp.ServerDisconnectedError):
+            what = "the server closed the connection without an answer"
+        elif isinstance(error, ssl.SSLError | aiohttp.ClientSSLError):
+            what = f"TLS: {error}"
+        elif isinstance(error, aiohttp.ClientHttpProxyError):
+            what = f"the proxy answered {error.status} {error.message}"
+        elif isinstance(error, aiohttp.ClientResponseError):
+            kind, what = "bad_body", f"the answer is not HTTP ({error.message})"
+        return Failure(kind, clean(what, self._secrets))
