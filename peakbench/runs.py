@@ -1,0 +1,156 @@
+"""A run as a user holds it: the summary, the samples one by one, a table for pandas, and itself in a notebook."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from peakbench.errors import InputError, MissingDependency, StoreError, nearest
+from peakbench.parsing import read
+from peakbench.records import Completion, Prediction
+from peakbench.store import RunDirectory, RunRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from peakbench.datasets import SampleRecord
+    from peakbench.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class SampleView:
+    """One sample of a run with everything known about it.
+
+    ``completions``, ``predictions`` and ``scores`` have one entry a repeat; ``scores`` are lines of scores.jsonl.
+    """
+
+    record: SampleRecord
+    completions: tuple[Completion, ...]
+    predictions: tuple[Prediction, ...]
+    scores: tuple[Mapping[str, Any], ...]
+
+
+class Run:
+    """One model over one data set, read from its run directory.
+
+    >>> Run("no/such/run")
+    Traceback (most recent call last):
+    ...
+    peakbench.errors.StoreError: no/such/run: no run here
+      expected: a run directory: it holds run.json
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / "run.json").is_file():
+            raise StoreError("no run here", where=str(path), expected="a run directory: it holds run.json")
+        self.directory = RunDirectory.open(self.path)
+
+    @property
+    def record(self) -> RunRecord:
+        """What was asked: task, data, endpoint, model, sampling, versions (run.json)."""
+        return self.directory.run
+
+    @property
+    def task(self) -> Task:
+        """The task as it was when the run began."""
+        return self.directory.task
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The numbers (summary.json).
+
+        Raises:
+            StoreError: the run is unfinished: nothing has been scored yet.
+        """
+        summary = self.directory.summary()
+        if summary is None:
+            raise StoreError(
+                "the run is unfinished: it has no summary",
+                where=str(self.path),
+                hint=f"finish it: peakbench run ... --out {self.path} --resume, or score what is there: "
+                f"peakbench score {self.path}",
+            )
+        return summary
+
+    def samples(self) -> Iterator[SampleRecord]:
+        """The samples in the order of the data set, read lazily."""
+        return self.directory.samples()
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The lines of scores.jsonl, one a sample and repeat, read lazily."""
+        path = self.path / "scores.jsonl"
+        if path.is_file():
+            with path.open(encoding="utf-8") as file:
+                for line in file:
+                    yield json.loads(line)
+
+    def sample(self, sample_id: str) -> SampleView:
+        """Everything known about one sample.
+
+        Raises:
+            InputError: the run has no such sample; the nearest id is named.
+        """
+        record = next((record for record in self.samples() if record.id == sample_id), None)
+        if record is None:
+            ids = [record.id for _, record in zip(range(10_000), self.samples(), strict=False)]
+            hint = nearest(sample_id, ids) if len(ids) < 20 else nearest(sample_id, ids)[:200]
+            raise InputError(f"no sample '{sample_id}' in this run", where=str(self.path), hint=hint)
+        index = self.directory.index()
+        found = (index.get(sample_id, repeat) for repeat in range(self.record.repeats))
+        completions = tuple(completion for completion in found if completion is not None)
+        task = self.task
+        predictions = tuple(
+            read(completion, keys=task.keys, answer=task.answer, repair=self.record.repair) for completion in completions
+        )
+        scores = tuple(row for row in self.rows() if row["sample_id"] == sample_id)
+        return SampleView(record, completions, predictions, scores)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a sample and repeat: state, every metric (None where unscored), every field's score and outcome.
+
+        Raises:
+            MissingDependency: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise MissingDependency("to_pandas()", package="pandas", extra="data") from None
+        records = []
+        for row in self.rows():
+            record: dict[str, Any] = {"sample_id": row["sample_id"], "repeat": row["repeat"], "state": row["state"]}
+            for name, score in row["metrics"].items():
+                record[name] = score["value"]
+            for name, field in row["fields"].items():
+                record[f"{name}.score"] = field["score"]
+                record[f"{name}.outcome"] = field["outcome"]
+            records.append(record)
+        return pd.DataFrame.from_records(records)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.record.model} on {self.record.data.name}: {self.path}>"
+
+    def _repr_html_(self) -> str:
+        summary = self.summary
+        head = "".join(f"<th>{name}</th>" for name in ("metric", "score", "95 % interval", "floor", "skill", "n"))
+        body = "".join(_html_row(name, entry) for name, entry in summary["metrics"].items())
+        counts = summary["samples"]
+        title = f"{self.record.model} on {self.record.data.name}: {counts['answers']} answers, {counts['failed']} failed"
+        return f"<p><b>{html.escape(title)}</b></p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _html_row(name: str, entry: Mapping[str, Any]) -> str:
+    def number(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3f}"
+
+    floors = [value for value in (entry.get("floor") or {}).values() if value is not None]
+    low, high = entry.get("low"), entry.get("high")
+    interval = "–" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    score = number(entry["value"]) if entry["value"] is not None else html.escape(str(entry.get("reason") or "unscored"))
+    cells = (html.escape(name), score, interval, number(max(floors, default=None)), number(entry.get("skill")), str(entry["n"]))
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
