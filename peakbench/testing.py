@@ -16,7 +16,9 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,8 @@ import orjson
 import pybase64
 
 from peakbench.client.base import Endpoint
+from peakbench.errors import DataError, DataProblem
+from peakbench.records import Sample
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -36,8 +40,8 @@ class Reply:
     """How the endpoint answers one request.
 
     ``latency_s``: seconds before the answer (the endpoint's own where None). ``chunk_s``: seconds between the chunks of
-    a stream. ``truncate``: the body or stream is cut off half-way. ``drop``: the connection is closed without an answer.
-    ``retry_after``: seconds or a date, sent as it stands. ``body``: these bytes in place of a chat completion.
+    a stream. ``truncate``: the body or stream is cut off half-way. ``drop``: the connection is closed without an
+    answer. ``retry_after``: seconds or a date, sent as it stands. ``body``: these bytes in place of a chat completion.
     """
 
     text: str | None = None
@@ -367,3 +371,93 @@ def _chunks(asked: Asked, reply: Reply) -> Iterator[dict[str, Any]]:
     yield chunk({}, reply.finish_reason)
     if (asked.body.get("stream_options") or {}).get("include_usage"):
         yield {**frame, "choices": [], "usage": _usage(reply)}
+
+
+def replay(samples: Iterable[Sample], answers: Path | str | Mapping[str, Answer]) -> dict[str, Answer]:
+    """Return recorded answers as a mapping for `ScriptedEndpoint`, so that each sample gets its own.
+
+    Args:
+        samples: what will be asked; images are read once, for their sha256, from wherever the sample says they are.
+        answers: sample id -> answer, or a JSONL file with ``{"id": ..., "response": ...}`` a line; ``finish_reason``,
+            ``reasoning`` and ``refusal`` are replayed where they are there. Answers to other samples are left aside.
+
+    Raises:
+        DataError: a line that is no such object, a sample without an answer, or two samples that a server cannot tell
+            apart (the same images, and neither or the same prompt) with different answers.
+        ImageError: an image cannot be read.
+    """
+    from peakbench import images
+
+    found = answers if isinstance(answers, Mapping) else read_answers(Path(answers))
+    replies: dict[str, Answer] = {}
+    owners: dict[str, str] = {}
+    problems: list[DataProblem] = []
+    for sample in samples:
+        where = sample.where or sample.id
+        if sample.id not in found:
+            problems.append(DataProblem(where, f"no recorded answer to sample '{sample.id}'"))
+            continue
+        hashes = [
+            str(source.value) if source.kind == "url" else str(images.load(source, allow_outside=True).sha256)
+            for source in sample.images
+        ]
+        place = key(hashes, sample.prompt or "")
+        if replies.setdefault(place, found[sample.id]) != found[sample.id]:
+            problems.append(DataProblem(where, f"same images and prompt as sample '{owners[place]}', another answer"))
+        owners.setdefault(place, sample.id)
+    if problems:
+        raise DataError(f"{len(problems)} samples cannot be replayed", problems=problems)
+    return replies
+
+
+def read_answers(path: Path) -> dict[str, Answer]:
+    """Read recorded answers from JSONL, ``{"id": ..., "response": ...}`` a line; the last line of an id counts.
+
+    Raises:
+        DataError: every line that is no such object.
+    """
+    replies: dict[str, Answer] = {}
+    problems: list[DataProblem] = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise DataError(f"recorded answers cannot be read: {error.strerror}", where=str(path)) from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = orjson.loads(line)
+            replies[str(record["id"])] = Reply(
+                record["response"],
+                finish_reason=record.get("finish_reason", "stop"),
+                reasoning=record.get("reasoning"),
+                refusal=record.get("refusal"),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            problems.append(DataProblem(f"{path}:{number}", f"no recorded answer: {error!r}"))
+    if problems:
+        raise DataError(
+            f"{len(problems)} lines of {path.name}", problems=problems, expected='{"id": "...", "response": "..."}'
+        )
+    return replies
+
+
+@contextmanager
+def recorded_endpoint(
+    data: Path | str, answers: Path | str, *, model: str = "recorded", latency_s: float = 0.0
+) -> Iterator[Endpoint]:
+    """Serve the recorded answers to a data set while the context lasts, and yield the endpoint.
+
+    Raises:
+        DataError: the data set or the answers cannot be used.
+    """
+    from peakbench.datasets import READERS, open_dataset
+
+    samples: list[Sample] = []
+    problems: list[DataProblem] = []
+    for item in open_dataset(str(data), readers=READERS):
+        (samples if isinstance(item, Sample) else problems).append(item)  # type: ignore[arg-type]
+    if problems:
+        raise DataError(f"{len(problems)} problems in {data}", problems=problems)
+    with ScriptedEndpoint(replay(samples, answers), latency_s=latency_s, model=model) as server:
+        yield server.endpoint()
