@@ -1,0 +1,249 @@
+"""Predictions and metrics in, scores out: one batch at a time, the same rules for every metric.
+
+What a metric does not settle is settled here, so that no metric can do it differently:
+
+* a *failed* answer is unscored, ``failed: <kind>``; metrics never see it;
+* an answer that *cannot be read* has the worst value of the range on every metric that reads the answer, whatever
+  the metric returned for it, unless there is nothing to compare it with or the metric scores nothing at all (a
+  missing model);
+* a value within 1e-9 outside its range is clamped; one further out, a NaN, a wrong shape or an exception marks the
+  metric as *broken*: unscored in this run, with the reason. A broken plugin never takes the run down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from peakbench.metrics.base import Batch, Bools, Cells, Comparator, Floats, Ints, Metric, MetricInfo, Scores
+from peakbench.metrics.structured import CellBuilder
+from peakbench.records import OUTCOMES, Prediction, Reference
+from peakbench.tasks import Task
+
+CLAMP = 1e-9
+"""How far outside its range a value may lie and still be put on its edge."""
+
+_NO_REASON = "the metric gave no reason"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBatch:
+    """n answers, scored.
+
+    ``answered``: (m,) rows of the batch that are not failed; ``cells`` has those m rows, None for a text task.
+    ``scores``: by metric id, over all n rows.
+    """
+
+    predictions: Sequence[Prediction]
+    references: Sequence[Reference]
+    answered: Ints
+    cells: Cells | None
+    scores: Mapping[str, Scores]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines of scores.jsonl: one an answer, with ``problem`` where the text was odd.
+
+        A line is ``{sample_id, repeat, state, metrics: {id: {value, reason}}, fields: {name: {score, outcome}}}``;
+        ``fields`` holds the fields that the reference has, and nothing for a failed answer.
+        """
+        ids = list(self.scores)
+        table = [_entries(scores) for scores in self.scores.values()]
+        metrics = zip(*table, strict=True) if table else iter([()] * len(self.predictions))
+        fields = self._fields()
+        for row, (prediction, values) in enumerate(zip(self.predictions, metrics, strict=True)):
+            line: dict[str, Any] = {
+                "sample_id": prediction.sample_id,
+                "repeat": prediction.repeat,
+                "state": prediction.state,
+                "metrics": dict(zip(ids, values, strict=True)),
+                "fields": fields.get(row, {}),
+            }
+            if prediction.problem is not None:
+                problem = prediction.problem
+                line["problem"] = {"reason": problem.reason, "position": problem.position, "detail": problem.detail}
+            yield line
+
+    def _fields(self) -> dict[int, dict[str, dict[str, Any]]]:
+        if self.cells is None:
+            return {}
+        names = self.cells.names
+        scores, codes = self.cells.scores.tolist(), self.cells.outcomes.tolist()
+        return {
+            row: {
+                name: {"score": score, "outcome": OUTCOMES[code]}
+                for name, score, code in zip(names, scores[at], codes[at], strict=True)
+                if code >= 0
+            }
+            for at, row in enumerate(self.answered.tolist())
+        }
+
+
+def _entries(scores: Scores) -> list[dict[str, Any]]:
+    return [
+        {"value": value, "reason": None} if scored else {"value": None, "reason": scores.reasons.get(row, _NO_REASON)}
+        for row, (value, scored) in enumerate(zip(scores.values.tolist(), scores.scored.tolist(), strict=True))
+    ]
+
+
+class _BrokenMetric(Exception):  # noqa: N818 - caught in this room
+    """A metric returned what no metric may return."""
+
+
+class Scorer:
+    """Scores batches with a list of metrics, dependencies first.
+
+    ``metrics``: those of one number a run (``reduction`` "run") are left out. ``broken``: by id, why a metric is
+    unscored in this run; it grows while scoring, and a scorer that starts with it knows from the first row.
+
+    Raises:
+        ValueError: a metric stands before one that it reads, or an id stands twice (the registry orders them).
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        metrics: Sequence[Metric],
+        comparators: Mapping[str, Comparator],
+        nulls: frozenset[str],
+        *,
+        broken: Mapping[str, str] | None = None,
+    ) -> None:
+        self.metrics = tuple(metric for metric in metrics if metric.info.reduction != "run")
+        self.broken = dict(broken or {})
+        self._cells = CellBuilder(task, comparators, nulls) if task.answer == "json" else None
+        known: set[str] = set()
+        for metric in self.metrics:
+            if metric.info.id in known or not known.issuperset(metric.requires):
+                raise ValueError(f"metric {metric.info.id} stands twice, or before one of {metric.requires}")
+            known.add(metric.info.id)
+
+    def score(self, predictions: Sequence[Prediction], references: Sequence[Reference]) -> ScoredBatch:
+        """Score n answers against their references, row by row.
+
+        Raises:
+            ValueError: the two differ in length.
+        """
+        pairs = list(zip(predictions, references, strict=True))
+        answered = np.array([row for row, (p, _) in enumerate(pairs) if p.state != "failed"], dtype=np.int64)
+        failed = {row: _failure(p) for row, (p, _) in enumerate(pairs) if p.state == "failed"}
+        batch, comparable = self._batch([pairs[row] for row in answered])
+        for metric in self.metrics:
+            batch.scores[metric.info.id] = self._scores(metric, batch, comparable)
+        m = len(answered)
+        scores = {id_: _spread(found, answered, failed, len(pairs)) for id_, found in batch.scores.items()}
+        return ScoredBatch(predictions, references, answered, _head(batch.cells, m), scores)
+
+    def _batch(self, pairs: list[tuple[Prediction, Reference]]) -> tuple[Batch, Bools]:
+        """Make the batch, and say which rows have something to compare with.
+
+        Where no row can be read, a row that repeats a reference is added (``_spread`` cuts it off): whether a metric
+        can score at all must show even then, or unread answers would be the worst on a metric that is not installed.
+        """
+        if pairs and not any(prediction.read for prediction, _ in pairs):
+            stand_in = next((reference for _, reference in pairs if reference), None)
+            if stand_in is not None:
+                pairs = [*pairs, (Prediction("", 0, "text" if self._cells is None else "strict", stand_in), stand_in)]
+        predictions = [prediction for prediction, _ in pairs]
+        references = [reference for _, reference in pairs]
+        read = np.array([prediction.read for prediction in predictions], dtype=np.bool_)
+        if self._cells is None:
+            comparable: Bools = np.array([isinstance(reference, str) for reference in references], dtype=np.bool_)
+            return Batch(predictions, references, read, None), comparable
+        cells = self._cells.build(predictions, references, read)
+        return Batch(predictions, references, read, cells), cells.expected.any(axis=1)
+
+    def _scores(self, metric: Metric, batch: Batch, comparable: Bools) -> Scores:
+        info, n = metric.info, len(batch)
+        if not n:
+            return Scores.full(np.zeros(0))
+        if info.id not in self.broken:
+            try:
+                return _settled(info, _checked(info, metric.score_batch(batch), batch), batch.read, comparable)
+            except _BrokenMetric as error:
+                self.broken[info.id] = str(error)
+            except Exception as error:  # whatever a plugin's metric raises, the run goes on without that metric
+                first = str(error).partition("\n")[0][:200]
+                self.broken[info.id] = f"{type(error).__name__}: {first}" if first else type(error).__name__
+        return Scores.none(n, self.broken[info.id])
+
+
+def _failure(prediction: Prediction) -> str:
+    failure = prediction.completion.failure if prediction.completion else None
+    return f"failed: {failure.kind}" if failure else "failed"
+
+
+def _checked(info: MetricInfo, scores: Scores, batch: Batch) -> Scores:
+    """Return the scores as float64 of the right shape and inside the range."""
+    n = len(batch)
+    values = np.array(scores.values, dtype=np.float64)
+    scored = np.array(scores.scored, dtype=np.bool_)
+    if values.shape != (n,) or scored.shape != (n,):
+        raise _BrokenMetric(f"returned shapes {values.shape} and {scored.shape} for {n} answers")
+    low = -np.inf if info.low is None else info.low
+    high = np.inf if info.high is None else info.high
+    outside = scored & ~((values >= low - CLAMP) & (values <= high + CLAMP) & np.isfinite(values))
+    if outside.any():
+        row = int(np.argmax(outside))
+        place = batch.predictions[row].sample_id
+        raise _BrokenMetric(f"value {values[row]:g} outside [{low:g}, {high:g}] at sample {place}")
+    values = np.where(scored, np.clip(values, low, high), 0.0)
+    above, below = scores.numerators, scores.denominators
+    if above is None or below is None:
+        if info.reduction == "pooled":
+            raise _BrokenMetric("returned no numerators and denominators, and its reduction is pooled")
+        return Scores(values, scored, dict(scores.reasons))
+    above, below = (np.where(scored, np.asarray(part, dtype=np.float64), 0.0) for part in (above, below))
+    if above.shape != (n,) or not (np.isfinite(above).all() and np.isfinite(below).all() and (below >= 0).all()):
+        raise _BrokenMetric("returned numerators or denominators that are no finite numbers, or negative denominators")
+    return Scores(values, scored, dict(scores.reasons), above, below)
+
+
+def _settled(info: MetricInfo, scores: Scores, read: Bools, comparable: Bools) -> Scores:
+    """Give unread answers the worst value."""
+    if not info.reads_answer or not scores.scored.any():
+        return scores
+    unread = ~read & (scores.scored | comparable)
+    if not unread.any():
+        return scores
+    worst = info.worst
+    if worst is None:
+        reason = "the answer cannot be read, and the range has no worst end"
+        reasons = scores.reasons | dict.fromkeys(np.flatnonzero(unread).tolist(), reason)
+        return replace(scores, scored=scores.scored & ~unread, reasons=reasons)
+    above, below = scores.numerators, scores.denominators
+    return Scores(
+        np.where(unread, worst, scores.values),
+        scores.scored | unread,
+        {row: reason for row, reason in scores.reasons.items() if not unread[row]},
+        None if above is None or below is None else np.where(unread, below * worst, above),
+        below,
+    )
+
+
+def _spread(scores: Scores, answered: Ints, failed: Mapping[int, str], n: int) -> Scores:
+    """Put the m answered rows where they stand among all n; the failed ones are unscored."""
+    rows, m = answered.tolist(), len(answered)
+    reasons = {rows[row]: reason for row, reason in scores.reasons.items() if row < m}
+
+    def placed(part: Floats | None) -> Floats | None:
+        if part is None:
+            return None
+        whole = np.zeros(n)
+        whole[answered] = part[:m]
+        return whole
+
+    scored = np.zeros(n, dtype=np.bool_)
+    scored[answered] = scores.scored[:m]
+    values = placed(scores.values)
+    assert values is not None
+    return Scores(values, scored, {**reasons, **failed}, placed(scores.numerators), placed(scores.denominators))
+
+
+def _head(cells: Cells | None, m: int) -> Cells | None:
+    if cells is None or len(cells.expected) == m:
+        return cells
+    parts = {name: getattr(cells, name)[:m] for name in ("expected", "present", "outcomes", "exact", "scores", "pairs")}
+    return replace(cells, **parts)
