@@ -132,9 +132,7 @@ class Task(BaseModel):
 
 
 def _field_schema(field: TaskField) -> dict[str, Any]:
-    one: dict[str, Any] = (
-        {"enum": [*field.vocabulary, None]} if field.vocabulary else {"type": [field.type, "null"]}
-    )
+    one: dict[str, Any] = {"enum": [*field.vocabulary, None]} if field.vocabulary else {"type": [field.type, "null"]}
     if field.many:
         item = {"enum": list(field.vocabulary)} if field.vocabulary else {"type": field.type}
         one = {"type": ["array", "null"], "items": item}
@@ -147,23 +145,21 @@ _KEYS_OF: dict[str, type[BaseModel]] = {"fields": TaskField, "prompt": Prompt}
 
 
 def parse_task(value: Mapping[str, Any], *, where: str) -> Task:
-    """Validate a task; every problem is named with its place.
+    """Validate a task; every problem is named with its place. A ``$schema`` key, for editors, is left out.
 
     Raises:
         TaskError: with one line a problem, and the nearest known key for an unknown one.
     """
     try:
-        return Task.model_validate(value)
+        return Task.model_validate({key: item for key, item in value.items() if key != "$schema"})
     except ValidationError as error:
         lines = []
         for item in error.errors():
             place = ".".join(str(part) for part in item["loc"])
             message = item["msg"].removeprefix("Value error, ")
             if item["type"] == "extra_forbidden":
-                model: type[BaseModel] = {"fields": TaskField, "prompt": Prompt}.get(
-                    str(item["loc"][0]), Task
-                )
-                message = f"unknown key; {nearest(str(item['loc'][-1]), model.model_fields)}"
+                model = _KEYS_OF.get(str(item["loc"][0])) if len(item["loc"]) > 1 else Task
+                message = f"unknown key; {nearest(str(item['loc'][-1]), (model or Task).model_fields)}"
             lines.append(f"{place}: {message}" if place else message)
         raise TaskError("; ".join(lines), where=where, hint="see: peakbench task show garment") from None
 
@@ -175,13 +171,60 @@ def load_task_file(path: Path) -> Task:
         TaskError: the file is missing, not JSON, or not a task.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_keys)
     except FileNotFoundError:
         raise TaskError("no such task file", where=str(path), hint="see: peakbench task list") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaskError(f"cannot be read: {error}", where=str(path)) from None
     except json.JSONDecodeError as error:
         raise TaskError(f"not JSON: {error.msg}", where=f"{path}:{error.lineno}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise TaskError(f"cannot be read: {error}", where=str(path)) from None
     if not isinstance(value, dict):
         raise TaskError("not a JSON object", where=str(path))
     return parse_task(value, where=str(path))
+
+
+def task_file(task: Task) -> dict[str, Any]:
+    """Return a task as its file would hold it: what stands at its default is left out.
+
+    >>> task = Task.model_validate({"id": "shirt", "prompt": {"user": "Describe."}, "fields": {"color": {}}})
+    >>> task_file(task)
+    {'format': 1, 'id': 'shirt', 'version': 1, 'fields': {'color': {}}, 'prompt': {'version': 1, 'user': 'Describe.'}}
+    """
+    value = task.model_dump(mode="json", exclude_defaults=True)
+    for one in value.get("fields", {}).values():
+        if set(one.get("comparator", ())) == {"kind"}:
+            one["comparator"] = one["comparator"]["kind"]
+    value["prompt"] = {"version": task.prompt.version, **value["prompt"]}
+    return {"format": task.format, "id": task.id, "version": task.version, **value}
+
+
+def task_schema() -> dict[str, Any]:
+    """Return the JSON schema of a task file, for editors.
+
+    >>> sorted(task_schema()["required"])
+    ['id', 'prompt']
+    """
+    schema = Task.model_json_schema()
+    schema["properties"] = {"$schema": {"type": "string"}, **schema["properties"]}
+    comparator = schema["$defs"]["TaskField"]["properties"]["comparator"]
+    named = {key: comparator.pop(key) for key in ("$ref", "allOf") if key in comparator}
+    comparator["anyOf"] = [{"type": "string"}, named]
+    comparator["default"] = "exact"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "PeakBench task"}
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dict of one JSON object's pairs, for ``json.loads(..., object_pairs_hook=unique_keys)``.
+
+    Raises:
+        ValueError: a key stands twice; what came first would be lost in silence.
+
+    >>> unique_keys([("a", 1), ("b", 2)])
+    {'a': 1, 'b': 2}
+    """
+    value: dict[str, Any] = {}
+    for key, item in pairs:
+        if key in value:
+            raise ValueError(f"the key '{key}' stands twice in one object")
+        value[key] = item
+    return value
