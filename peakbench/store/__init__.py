@@ -1,6 +1,6 @@
 """The run directory: an append-only journal in, records out; the formats are versioned and their JSON Schemas ship."""
 
-from peakbench.store.directory import RunDirectory
+from peakbench.store.directory import RunDirectory, task_sha256
 from peakbench.store.formats import (
     DataRecord,
     EndpointRecord,
@@ -23,4 +23,5 @@ __all__ = [
     "TaskRecord",
     "dump_completion",
     "load_completion",
+    "task_sha256",
 ]

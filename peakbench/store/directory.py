@@ -7,8 +7,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import orjson
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from peakbench.datasets import ImageRecord, SampleRecord
+from peakbench.datasets import SampleRecord
 from peakbench.errors import StoreError
 from peakbench.store.formats import FORMAT, RunRecord, Session, dump_line, load_line
 from peakbench.store.journal import Journal, JournalIndex, last_finish, whole_lines
@@ -25,9 +24,6 @@ from peakbench.tasks import Task, load_task_file
 
 RUN, TASK, SAMPLES, RESPONSES = "run.json", "task.json", "samples.jsonl", "responses.jsonl"
 SCORES, SUMMARY, LOCK = "scores.jsonl", "summary.json", ".lock"
-
-_SAMPLE_KEYS = frozenset(field.name for field in fields(SampleRecord))
-_IMAGE_KEYS = frozenset(field.name for field in fields(ImageRecord))
 
 
 def task_sha256(task: Task) -> str:
@@ -165,7 +161,7 @@ class RunDirectory:
     def write_samples(self, records: Iterable[SampleRecord]) -> int:
         """Write samples.jsonl, streamed, whole or not at all; return how many there are."""
         with self.lock():
-            return _write_lines(self.path / SAMPLES, records)
+            return _write_lines(self.path / SAMPLES, (record.as_dict() for record in records))
 
     @property
     def has_samples(self) -> bool:
@@ -183,8 +179,8 @@ class RunDirectory:
             raise StoreError("the run has no samples yet", where=str(path), hint="begin it again with --resume")
         for number, (_, line) in enumerate(whole_lines(path), start=1):
             try:
-                yield _sample(load_line(line))
-            except (ValueError, TypeError, KeyError) as error:
+                yield SampleRecord.from_dict(load_line(line))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise StoreError(f"not a sample: {error}", where=f"{path}:{number}") from None
 
     def journal(self) -> Journal:
@@ -281,12 +277,13 @@ def replace_file(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as file:
         file.write(data)
-        _sync(file.fileno())
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
     _sync_folder(path.parent)
 
 
-def _write_lines(path: Path, rows: Iterable[object], before: Any = None) -> int:
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]], before: Callable[[], object] = lambda: None) -> int:
     temporary, count = path.with_name(f".{path.name}.tmp"), 0
     try:
         with temporary.open("wb", buffering=1 << 20) as file:
@@ -294,18 +291,13 @@ def _write_lines(path: Path, rows: Iterable[object], before: Any = None) -> int:
                 file.write(dump_line(row))
                 count += 1
             file.flush()
-            _sync(file.fileno())
-        if before is not None:
-            before()
+            os.fsync(file.fileno())
+        before()
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
     return count
-
-
-def _sync(descriptor: int) -> None:
-    os.fsync(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -328,12 +320,3 @@ def _pretty(value: Mapping[str, Any]) -> bytes:
 
 def _task_bytes(task: Task) -> bytes:
     return _pretty(task.model_dump(mode="json"))
-
-
-def _sample(value: Mapping[str, Any]) -> SampleRecord:
-    known = {key: item for key, item in value.items() if key in _SAMPLE_KEYS}
-    known["images"] = tuple(
-        ImageRecord(**{key: item for key, item in image.items() if key in _IMAGE_KEYS})
-        for image in value.get("images", ())
-    )
-    return SampleRecord(**known)

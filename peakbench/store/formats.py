@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -235,8 +234,8 @@ def dump_completion(completion: Completion) -> bytes:
         return dump_line(line | {"usage": None})
 
 
-def dump_line(line: object) -> bytes:
-    r"""Return one JSON line of a mapping or a dataclass; a lone surrogate, no UTF-8, becomes ``\ud800``."""
+def dump_line(line: Mapping[str, Any]) -> bytes:
+    r"""Return one JSON line of a mapping; a lone surrogate, no UTF-8, becomes ``\ud800``."""
     try:
         return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
     except TypeError:
@@ -246,8 +245,6 @@ def dump_line(line: object) -> bytes:
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
     item = getattr(value, "item", None)  # a numpy scalar
     if item is None:
         raise TypeError(f"{type(value).__name__} cannot be written as JSON")
