@@ -27,7 +27,7 @@ import pybase64
 
 from peakbench.client.base import Endpoint
 from peakbench.errors import DataError, DataProblem
-from peakbench.records import Sample
+from peakbench.records import Completion, Sample
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -138,6 +138,7 @@ class ScriptedEndpoint:
         self._api_key = api_key
         self._model = model
         self._turns: Counter[str] = Counter()
+        self._answered: Counter[str] = Counter()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -260,7 +261,6 @@ class ScriptedEndpoint:
             if reply is not None:
                 return reply
         found: Any = self._answers
-        turn = asked.turn
         if callable(found):
             found = found(asked)
             if isinstance(found, Awaitable):
@@ -269,10 +269,16 @@ class ScriptedEndpoint:
             places = (key(asked.images, asked.prompt), key(asked.images), asked.prompt)
             found = next((found[place] for place in places if place and place in found), None)
         elif not isinstance(found, str | Reply):
-            turn = asked.number
-            found = found[turn] if turn < len(found) else None
+            return self._whole(found[asked.number] if asked.number < len(found) else None)
         if isinstance(found, Sequence) and not isinstance(found, str):
+            # turns that met a fault do not count: the retry gets the answer that they did not get
+            same = key(asked.images, asked.prompt)
+            turn, self._answered[same] = self._answered[same], self._answered[same] + 1
             found = found[min(turn, len(found) - 1)]
+        return self._whole(found)
+
+    @staticmethod
+    def _whole(found: str | Reply | None) -> Reply:
         if found is None:
             return _refusal(500, "the script has no answer for this request")
         return Reply(found) if isinstance(found, str) else found
@@ -378,8 +384,8 @@ def replay(samples: Iterable[Sample], answers: Path | str | Mapping[str, Answer]
 
     Args:
         samples: what will be asked; images are read once, for their sha256, from wherever the sample says they are.
-        answers: sample id -> answer, or a JSONL file with ``{"id": ..., "response": ...}`` a line; ``finish_reason``,
-            ``reasoning`` and ``refusal`` are replayed where they are there. Answers to other samples are left aside.
+        answers: sample id -> answer, or a JSONL file of recorded answers (see `recorded`). Answers to other samples
+            are left aside.
 
     Raises:
         DataError: a line that is no such object, a sample without an answer, or two samples that a server cannot tell
@@ -388,7 +394,7 @@ def replay(samples: Iterable[Sample], answers: Path | str | Mapping[str, Answer]
     """
     from peakbench import images
 
-    found = answers if isinstance(answers, Mapping) else read_answers(Path(answers))
+    found = answers if isinstance(answers, Mapping) else recorded(answers)
     replies: dict[str, Answer] = {}
     owners: dict[str, str] = {}
     problems: list[DataProblem] = []
@@ -410,36 +416,43 @@ def replay(samples: Iterable[Sample], answers: Path | str | Mapping[str, Answer]
     return replies
 
 
-def read_answers(path: Path) -> dict[str, Answer]:
-    """Read recorded answers from JSONL, ``{"id": ..., "response": ...}`` a line; the last line of an id counts.
+def recorded(path: Path | str) -> dict[str, Answer]:
+    """Read a JSONL file of recorded answers, ``{"id": ..., "response": ...}`` a line, as sample id -> replies.
+
+    The lines of one id are its repeats, in order. A recorded failure is replayed as its HTTP status, or 500.
 
     Raises:
-        DataError: every line that is no such object.
+        DataError: the file cannot be read, or with every line that holds no answer.
     """
-    replies: dict[str, Answer] = {}
+    from peakbench.answers import read_answers
+
+    replies: dict[str, list[Reply]] = {}
     problems: list[DataProblem] = []
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise DataError(f"recorded answers cannot be read: {error.strerror}", where=str(path)) from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = orjson.loads(line)
-            replies[str(record["id"])] = Reply(
-                record["response"],
-                finish_reason=record.get("finish_reason", "stop"),
-                reasoning=record.get("reasoning"),
-                refusal=record.get("refusal"),
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            problems.append(DataProblem(f"{path}:{number}", f"no recorded answer: {error!r}"))
+    for item in read_answers(Path(path)):
+        if isinstance(item, DataProblem):
+            problems.append(item)
+        else:
+            replies.setdefault(item.sample_id, []).append(_reply(item))
     if problems:
         raise DataError(
-            f"{len(problems)} lines of {path.name}", problems=problems, expected='{"id": "...", "response": "..."}'
+            f"{len(problems)} lines of {path} hold no answer",
+            problems=problems,
+            expected='{"id": "...", "response": "..."}',
         )
-    return replies
+    return dict(replies)
+
+
+def _reply(completion: Completion) -> Reply:
+    if completion.response is None:
+        failure = completion.failure
+        return Reply(failure.message if failure else None, status=(failure and failure.http_status) or 500)
+    response = completion.response
+    return Reply(
+        response.text,
+        finish_reason=response.finish_reason or "stop",
+        reasoning=response.reasoning,
+        refusal=response.refusal,
+    )
 
 
 @contextmanager
@@ -451,11 +464,11 @@ def recorded_endpoint(
     Raises:
         DataError: the data set or the answers cannot be used.
     """
-    from peakbench.datasets import READERS, open_dataset
+    from peakbench.datasets import open_dataset
 
     samples: list[Sample] = []
     problems: list[DataProblem] = []
-    for item in open_dataset(str(data), readers=READERS):
+    for item in open_dataset(data):
         (samples if isinstance(item, Sample) else problems).append(item)  # type: ignore[arg-type]
     if problems:
         raise DataError(f"{len(problems)} problems in {data}", problems=problems)
