@@ -117,6 +117,20 @@ class Cells:
     pairs: Ints
     texts: list[tuple[str, str]]
 
+    def mean_over_values(self, values: Floats) -> Scores:
+        """Return each row's mean over the fields that have a value on at least one side.
+
+        ``values``: shape (len(texts),), the score of each pair. A field whose pair cannot be compared scores 0, a row
+        without any value 1; a row whose reference has no field is unscored.
+        """
+        counted = self.pairs != -2
+        table = np.append(values, 0.0)  # index -1: a pair that cannot be compared
+        sums = np.where(counted, table[np.maximum(self.pairs, -1)], 0.0).sum(axis=1)
+        counts = counted.sum(axis=1)
+        means = np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
+        scored = self.expected.any(axis=1)
+        return Scores(means, scored, dict.fromkeys(np.flatnonzero(~scored).tolist(), "the reference has no field"))
+
 
 @dataclass(slots=True)
 class Batch:
@@ -207,11 +221,15 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a metric is built in: the task, the null list in force, the models."""
+    """What a metric is built in: the task, the null list in force, the models.
+
+    ``null_list`` names the null list in a signature: ``default`` for the one that ships, else 8 hex digits.
+    """
 
     task: Task
     nulls: frozenset[str]
     tools: Tools
+    null_list: str = "default"
 
 
 class NoParameters(BaseModel, extra="forbid", frozen=True):
