@@ -414,9 +414,7 @@ def _digest(value: object) -> str:
 
 
 def _nulls_signature(setting: Setting) -> str:
-    if setting.task.null_values is None:
-        return "null:default"
-    return f"null:{_digest(sorted(setting.nulls))}"
+    return f"null:{setting.null_list}"
 
 
 def _scoring_signature(setting: Setting) -> str:
