@@ -2,7 +2,8 @@
 
 One line an answer: the sample's id (``id`` or ``sample_id``), the whole answer text (``response``, ``text``, ``answer``
 or ``prediction``), and optionally ``repeat``, ``finish_reason``, ``reasoning``. An object in place of the text is read as
-the JSON text of that object. The journal of another run (responses.jsonl) is such a file too.
+the JSON text of that object. The journal of another run (responses.jsonl) is such a file too, and the only one in which a
+sample may stand more than once: its last line counts.
 """
 
 from __future__ import annotations
@@ -56,8 +57,9 @@ def _answer(line: bytes, where: str) -> Completion | DataProblem:
     repeat = value.get("repeat", 0)
     if not isinstance(repeat, int) or isinstance(repeat, bool) or repeat < 0:
         return DataProblem(where, f"'repeat' is {repeat!r}; expected 0, 1, 2, ...")
+    attempts = value["attempts"] if isinstance(value.get("attempts"), int) else 0
     if isinstance(value.get("error"), Mapping):
-        return Completion(str(sample_id), repeat, None, _failure(value["error"]))
+        return Completion(str(sample_id), repeat, None, _failure(value["error"]), attempts=attempts)
     key = next((key for key in TEXTS if key in value), None)
     if key is None:
         return DataProblem(where, f"no answer: expected one of {', '.join(TEXTS)}; {nearest('response', value)}")
@@ -72,8 +74,9 @@ def _answer(line: bytes, where: str) -> Completion | DataProblem:
         refusal=_text(value.get("refusal")),
         finish_reason=_text(value.get("finish_reason")),
         model=_text(value.get("model")),
+        usage=value["usage"] if isinstance(value.get("usage"), dict) else None,
     )
-    return Completion(str(sample_id), repeat, response)
+    return Completion(str(sample_id), repeat, response, attempts=attempts)
 
 
 def _failure(error: Mapping[str, Any]) -> Failure:

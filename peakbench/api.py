@@ -8,14 +8,18 @@ import pickle
 import platform
 import re
 import tempfile
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
+
+import numpy as np
 
 from peakbench import __version__
 from peakbench.analysis.evaluation import evaluate
@@ -25,13 +29,13 @@ from peakbench.client.base import Endpoint
 from peakbench.client.opening import display_url, open_transport
 from peakbench.client.wire import build_request, preview
 from peakbench.datasets import Dataset, Fingerprint, SampleRecord, checked, open_dataset
-from peakbench.errors import ConfigError, DataError, DataProblem, ImageError, StoreError, nearest
+from peakbench.errors import ConfigError, DataError, DataProblem, ImageError, StoreError
 from peakbench.images import Image, load_recorded, resize
 from peakbench.metrics.base import Encoder, Entailer, Metric, Tools
 from peakbench.records import Completion, Failure, Request, Sample, Sampling
 from peakbench.registry import Registry
-from peakbench.runs import Run
 from peakbench.runner import Event, Policy, ask
+from peakbench.runs import Run
 from peakbench.store import DataRecord, EndpointRecord, RunDirectory, RunRecord, TaskRecord, task_sha256
 from peakbench.tasks import Task
 
@@ -174,23 +178,25 @@ class Plan:
 def run(data: Any = None, **options: Unpack[RunOptions]) -> Run:
     """Ask a model about a data set, score the answers, and return the run.
 
-    Works in a script and inside a notebook's running event loop. Whatever ends it early, every finished answer is in the
-    run directory, and ``resume=True`` asks only the rest.
+        Works in a script and inside a notebook's running event loop. Whatever ends it early, every finished answer is in the
+        run directory, and ``resume=True`` asks only the rest.
 
-    Args:
-        data: a path (JSONL, CSV, Parquet, a Hugging Face data set on disk), or samples. Default: the endpoint's own.
-        options: see :class:`RunOptions`.
+        Args:
+            data: a path (JSONL, CSV, Parquet, a Hugging Face data set on disk), or samples. Default: the endpoint's own.
+            options: see :class:`RunOptions`.
 
-    Raises:
-        InputError: a setting, the task, the data or the run directory cannot be used; nothing has been asked.
-        EndpointRefused: the server said 401, 403 or 404.
-        EndpointGone: the server stopped answering.
+        Raises:
+            InputError: a setting, the task, the data or the run directory cannot be used; nothing has been asked.
+            EndpointRefused: the server said 401, 403 or 404.
+            EndpointGone: the server stopped answering.
 
-    >>> import tempfile
-    >>> folder = tempfile.mkdtemp()
-    >>> result = run(out=f"{folder}/demo", limit=4, resamples=100)
-    >>> result.summary["samples"]["answers"], result.summary["samples"]["failed"]
-    (4, 0)
+        >>> import tempfile
+    from array import array
+    from bisect import bisect_left
+        >>> folder = tempfile.mkdtemp()
+        >>> result = run(out=f"{folder}/demo", limit=4, resamples=100)
+        >>> result.summary["samples"]["answers"], result.summary["samples"]["failed"]
+        (4, 0)
     """
     return _wait(arun(data, **options))
 
@@ -271,6 +277,7 @@ def score(
     seed: int = 0,
     allow_outside: bool = False,
     allow_urls: bool = False,
+    images: bool = True,
     on_progress: Callable[[int], None] | None = None,
 ) -> Run:
     """Score a run again without asking, or score answers that came from elsewhere.
@@ -279,6 +286,7 @@ def score(
         run: a run, or its directory.
         answers: instead of a run, a JSONL file of answers (``id``, ``response``); needs ``data`` and ``out``.
         repair: read near-JSON with json-repair; None: as the run says.
+        images: with ``answers``: check and record the images too; False where they are not at hand.
         on_progress: called with the number of samples scored so far.
 
     Raises:
@@ -297,6 +305,7 @@ def score(
             Path(answers),
             _Options(task=task, out=out, repair=bool(repair), allow_outside=allow_outside, allow_urls=allow_urls),
             data,
+            images=images,
         )
     else:
         directory = run.directory if isinstance(run, Run) else RunDirectory.open(Path(str(run)))
@@ -341,34 +350,9 @@ class _Job:
     tools: Tools
     notes: tuple[str, ...]
 
-    @contextmanager
-    def spooled(self) -> Iterator[tuple[Iterator[SampleRecord], DataRecord]]:
+    def spooled(self) -> AbstractContextManager[tuple[Iterator[SampleRecord], DataRecord]]:
         """Check the whole data set; yield its records from a temporary file, and what identifies it."""
-        fingerprint, count = Fingerprint(), 0
-        with tempfile.TemporaryFile() as spool:
-            for record in self._checked():
-                fingerprint.add(record)
-                pickle.dump(record, spool, protocol=pickle.HIGHEST_PROTOCOL)
-                count += 1
-            if not count:
-                raise DataError("the data set holds no sample", where=self.dataset.name)
-            spool.seek(0)
-            yield (
-                (pickle.load(spool) for _ in range(count)),  # noqa: S301 - written above, in this process
-                DataRecord(
-                    name=self.dataset.name,
-                    source=self.dataset.spec,
-                    fingerprint=fingerprint.hexdigest(),
-                    samples=count,
-                    limit=self.options.limit,
-                ),
-            )
-
-    def _checked(self) -> Iterator[SampleRecord]:
-        options = self.options
-        return checked(
-            self.dataset, task=self.task, allow_outside=options.allow_outside, allow_urls=options.allow_urls
-        )
+        return _spooled(self.dataset, self.task, self.options)
 
     def full_count(self) -> int:
         """How many samples the data set holds without the limit."""
@@ -402,9 +386,7 @@ class _Job:
             options=options,
         )
 
-    def requests(
-        self, directory: RunDirectory, answered: Callable[[str, int], bool]
-    ) -> Iterator[Request | Completion]:
+    def requests(self, directory: RunDirectory, answered: Callable[[str, int], bool]) -> Iterator[Request | Completion]:
         """Yield what is still to be asked, lazily; an image that cannot be read becomes a failed completion."""
         for sample, record in zip(_samples(self.dataset), directory.samples(), strict=True):
             for repeat in range(self.options.repeats):
@@ -449,15 +431,7 @@ def _prepared(data: Any, options: _Options) -> Iterator[_Job]:
         notes: list[str] = []
         provider = None
         if options.endpoint is None or not re.match(r"https?:", options.endpoint, re.IGNORECASE):
-            name = options.endpoint or DEMO_PROVIDER
-            if name not in registry.endpoints:
-                raise ConfigError(
-                    f"'{name}' is neither a URL nor the name of an endpoint",
-                    where="endpoint",
-                    expected="http://host:port/v1, or a name",
-                    hint=nearest(name, registry.endpoints),
-                )
-            provider = registry.endpoints[name]
+            provider = registry.endpoint(options.endpoint or DEMO_PROVIDER)
         spec = data if data is not None else (provider.data if provider else None)
         if spec is None:
             spec = demo_data()
@@ -521,9 +495,7 @@ def _tools(encoder: Encoder | None, entailer: Entailer | None) -> Tools:
     return Tools(encoder, entailer, missing)
 
 
-def _run_record(
-    task: Task, data: DataRecord, endpoint: EndpointRecord, *, model: str, options: _Options
-) -> RunRecord:
+def _run_record(task: Task, data: DataRecord, endpoint: EndpointRecord, *, model: str, options: _Options) -> RunRecord:
     versions = {"peakbench": __version__, "python": platform.python_version()}
     return RunRecord(
         name=Path(options.out).name if options.out else model,
@@ -541,49 +513,85 @@ def _run_record(
     )
 
 
-def _adopt(registry: Registry, answers: Path, options: _Options, data: Any) -> RunDirectory:
+@contextmanager
+def _spooled(
+    dataset: Dataset, task: Task, options: _Options, *, read_images: bool = True
+) -> Iterator[tuple[Iterator[SampleRecord], DataRecord]]:
+    fingerprint = Fingerprint()
+    with tempfile.TemporaryFile() as spool:
+        for record in checked(
+            dataset,
+            task=task,
+            allow_outside=options.allow_outside,
+            allow_urls=options.allow_urls,
+            read_images=read_images,
+        ):
+            fingerprint.add(record)
+            pickle.dump(record, spool, protocol=pickle.HIGHEST_PROTOCOL)
+        count = fingerprint.samples
+        spool.seek(0)
+        yield (
+            (pickle.load(spool) for _ in range(count)),  # noqa: S301 - written above, in this process
+            DataRecord(
+                name=dataset.name,
+                source=dataset.spec,
+                fingerprint=fingerprint.hexdigest(),
+                samples=count,
+                limit=dataset.limit,
+            ),
+        )
+
+
+def _adopt(registry: Registry, answers: Path, options: _Options, data: Any, *, images: bool) -> RunDirectory:
     """Make a run directory of answers that came from elsewhere."""
     if data is None or options.out is None:
         raise ConfigError("answers need the data set they answer, and a place for the run", expected="--data and --out")
     task = options.task or DEFAULT_TASK
     task = task if isinstance(task, Task) else registry.task(str(task))
     dataset = open_dataset(data, readers=registry.readers)
-    fields = {name: getattr(options, name) for name in ("allow_outside", "allow_urls")}
-    fingerprint, records = Fingerprint(), []
-    for record in checked(dataset, task=task, **fields):
-        fingerprint.add(record)
-        records.append(record)
-    completions = _completions(answers, {record.id for record in records})
-    run = _run_record(
-        task,
-        DataRecord(
-            name=dataset.name, source=dataset.spec, fingerprint=fingerprint.hexdigest(), samples=len(records)
-        ),
-        EndpointRecord(url="", provider="answers", transport="file"),
-        model=next((c.response.model for c in completions if c.response and c.response.model), answers.stem),
-        options=replace(options, repeats=1 + max((c.repeat for c in completions), default=0)),
-    )
-    directory = RunDirectory.create(options.out, run, task)
-    directory.write_samples(records)
+    known = array("q", sorted(hash(sample.id) for sample in dataset if isinstance(sample, Sample)))
+    with _spooled(dataset, task, options, read_images=images) as (records, data_record):
+        model, repeats = _check_answers(answers, known)
+        run = _run_record(
+            task,
+            data_record,
+            EndpointRecord(url="", provider="answers", transport="file"),
+            model=model or answers.stem,
+            options=replace(options, repeats=repeats),
+        )
+        directory = RunDirectory.create(options.out, run, task)
+        directory.write_samples(records)
     with directory.journal() as journal:
-        for completion in completions:
-            journal.append(completion)
+        for completion in read_answers(answers):
+            if isinstance(completion, Completion):
+                journal.append(completion)
     return directory
 
 
-def _completions(answers: Path, known: set[str]) -> list[Completion]:
+def _check_answers(answers: Path, known: array[int]) -> tuple[str | None, int]:
+    """Return the model that the answers name, and how often a sample was asked; name every problem at once."""
     problems: list[DataProblem] = []
-    found: dict[tuple[str, int], Completion] = {}
+    model, repeats = None, 1
+    seen = array("q")
     for item in read_answers(answers):
         if isinstance(item, DataProblem):
             problems.append(item)
-        elif item.sample_id not in known:
+            continue
+        place = bisect_left(known, hash(item.sample_id))
+        if place == len(known) or known[place] != hash(item.sample_id):
             problems.append(DataProblem(str(answers), f"'{item.sample_id}' is no sample of the data set"))
-        else:
-            found[item.sample_id, item.repeat] = item
+        if not item.attempts:  # a journal may hold a sample more than once
+            seen.append(hash((item.sample_id, item.repeat)))
+        model = model or (item.response.model if item.response else None)
+        repeats = max(repeats, item.repeat + 1)
+    hashes = np.sort(np.frombuffer(seen, dtype=np.int64)) if seen else np.empty(0, dtype=np.int64)
+    if twice := set(hashes[1:][hashes[1:] == hashes[:-1]].tolist()):
+        again = [item for item in read_answers(answers) if isinstance(item, Completion)]
+        named = dict.fromkeys(item.sample_id for item in again if hash((item.sample_id, item.repeat)) in twice)
+        problems += [DataProblem(str(answers), f"'{name}' is answered more than once") for name in named]
     if problems:
-        raise DataError(f"{len(problems)} problems in {answers}", problems=problems)
-    return list(found.values())
+        raise DataError(f"{len(problems)} problems in {answers}", problems=problems[:1000])
+    return model, repeats
 
 
 def _samples(dataset: Dataset) -> Iterator[Sample]:

@@ -106,7 +106,8 @@ class Run:
         completions = tuple(completion for completion in found if completion is not None)
         task = self.task
         predictions = tuple(
-            read(completion, keys=task.keys, answer=task.answer, repair=self.record.repair) for completion in completions
+            read(completion, keys=task.keys, answer=task.answer, repair=self.record.repair)
+            for completion in completions
         )
         scores = tuple(row for row in self.rows() if row["sample_id"] == sample_id)
         return SampleView(record, completions, predictions, scores)
@@ -140,7 +141,9 @@ class Run:
         head = "".join(f"<th>{name}</th>" for name in ("metric", "score", "95 % interval", "floor", "skill", "n"))
         body = "".join(_html_row(name, entry) for name, entry in summary["metrics"].items())
         counts = summary["samples"]
-        title = f"{self.record.model} on {self.record.data.name}: {counts['answers']} answers, {counts['failed']} failed"
+        title = (
+            f"{self.record.model} on {self.record.data.name}: {counts['answers']} answers, {counts['failed']} failed"
+        )
         return f"<p><b>{html.escape(title)}</b></p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
@@ -151,6 +154,15 @@ def _html_row(name: str, entry: Mapping[str, Any]) -> str:
     floors = [value for value in (entry.get("floor") or {}).values() if value is not None]
     low, high = entry.get("low"), entry.get("high")
     interval = "–" if low is None or high is None else f"{low:.3f} to {high:.3f}"
-    score = number(entry["value"]) if entry["value"] is not None else html.escape(str(entry.get("reason") or "unscored"))
-    cells = (html.escape(name), score, interval, number(max(floors, default=None)), number(entry.get("skill")), str(entry["n"]))
+    score = (
+        number(entry["value"]) if entry["value"] is not None else html.escape(str(entry.get("reason") or "unscored"))
+    )
+    cells = (
+        html.escape(name),
+        score,
+        interval,
+        number(max(floors, default=None)),
+        number(entry.get("skill")),
+        str(entry["n"]),
+    )
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
