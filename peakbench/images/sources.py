@@ -220,7 +220,7 @@ def _read(path: str, name: str, max_bytes: int) -> tuple[bytes, int]:
                 f"{status.st_size:,} bytes",
                 where=name,
                 expected=f"at most {max_bytes:,} bytes an image",
-                hint="make it smaller, or raise the limit: --max-image-bytes, max_image_bytes=",
+                hint="make the file smaller: fewer pixels, or a JPEG",
             )
         if not status.st_size:
             raise ImageError("the file is empty", where=name)
