@@ -413,12 +413,14 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _nulls_signature(setting: Setting) -> str:
-    return f"null:{setting.null_list}"
+def _extended(info: MetricInfo, part: str) -> MetricInfo:
+    """Put a part into the signature, before the null list that the registry ends it with."""
+    head, mark, nulls = info.signature.rpartition("|null:")
+    return replace(info, signature=f"{head}|{part}{mark}{nulls}" if mark else f"{info.signature}|{part}")
 
 
 def _scoring_signature(setting: Setting) -> str:
-    """Hash what decides weighted_score: fields, weights, comparators, the synonym tables they name, the null list."""
+    """Hash what decides weighted_score: fields, weights, comparators, the synonym tables they name."""
     fields: dict[str, Any] = {}
     for name, field in setting.task.fields.items():
         comparator = {"kind": field.comparator.kind, **field.comparator.parameters}
@@ -426,19 +428,19 @@ def _scoring_signature(setting: Setting) -> str:
         if field.comparator.kind == "synonyms" and isinstance(table, str):
             comparator["table"] = shipped_table(table).identity
         fields[name] = [field.weight, comparator, field.type, field.many]
-    return f"scoring:{_digest(fields)}|{_nulls_signature(setting)}"
+    return f"scoring:{_digest(fields)}"
 
 
 def _exact_kind(metric: type[_StructuredMetric]) -> Any:
-    def build(info: MetricInfo, _parameters: object, setting: Setting) -> _StructuredMetric:
-        return metric(replace(info, signature=f"{info.signature}|comparator:exact|{_nulls_signature(setting)}"))
+    def build(info: MetricInfo, _parameters: object, _setting: Setting) -> _StructuredMetric:
+        return metric(_extended(info, "comparator:exact"))
 
     return build
 
 
 def _scored_kind(metric: type[_StructuredMetric]) -> Any:
     def build(info: MetricInfo, _parameters: object, setting: Setting) -> _StructuredMetric:
-        return metric(replace(info, signature=f"{info.signature}|{_scoring_signature(setting)}"))
+        return metric(_extended(info, _scoring_signature(setting)))
 
     return build
 
