@@ -128,7 +128,7 @@ class Cells:
         sums = np.where(counted, table[np.maximum(self.pairs, -1)], 0.0).sum(axis=1)
         counts = counted.sum(axis=1)
         means = np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
-        scored = self.expected.any(axis=1)
+        scored: Bools = np.asarray(self.expected.any(axis=1), dtype=np.bool_)
         return Scores(means, scored, dict.fromkeys(np.flatnonzero(~scored).tolist(), "the reference has no field"))
 
 
