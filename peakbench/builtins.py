@@ -5,6 +5,7 @@ The module itself is the plugin; :func:`open_plugins` and :func:`open_registry` 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,8 @@ from peakbench.errors import RegistryError
 from peakbench.hookspecs import hookimpl
 from peakbench.metrics.base import ComparatorKind, MetricKind
 from peakbench.plugins import Plugins, load_plugins
-from peakbench.registry import Registry, load_registry
-from peakbench.tasks import Task
+from peakbench.registry import Registry, definitions_schema, load_registry
+from peakbench.tasks import Task, task_schema
 
 PACKAGE = Path(__file__).parent
 DEFINITIONS = "peakbench_metrics.json"
@@ -63,6 +64,24 @@ def definition_file() -> Path:
         where=str(PACKAGE / DEFINITIONS),
         hint="install it again: pip install --force-reinstall peakbench",
     )
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON schemas of the files that users write, by file name; they ship in ``peakbench/schemas``.
+
+    >>> sorted(schemas())
+    ['peakbench_metrics.schema.json', 'task.schema.json']
+    """
+    return {
+        "peakbench_metrics.schema.json": definitions_schema(peakbench_metric_kinds()),
+        "task.schema.json": task_schema(kind.name for kind in peakbench_comparators()),
+    }
+
+
+def write_schemas(folder: Path = PACKAGE / "schemas") -> None:
+    """Write the JSON schemas of the files that users write."""
+    for name, schema in schemas().items():
+        (folder / name).write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
 
 
 @hookimpl

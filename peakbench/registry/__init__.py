@@ -6,6 +6,6 @@ say how they are computed.
 
 from peakbench.registry.assembly import load_registry
 from peakbench.registry.catalogue import BuiltMetrics, Registry
-from peakbench.registry.definitions import DefinitionFile, MetricDefinition
+from peakbench.registry.definitions import DefinitionFile, MetricDefinition, definitions_schema
 
-__all__ = ["BuiltMetrics", "DefinitionFile", "MetricDefinition", "Registry", "load_registry"]
+__all__ = ["BuiltMetrics", "DefinitionFile", "MetricDefinition", "Registry", "definitions_schema", "load_registry"]

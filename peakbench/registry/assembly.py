@@ -73,6 +73,7 @@ class _Draft:
     entries: dict[str, Entry] = field(default_factory=dict)
     where: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, BaseModel] = field(default_factory=dict)
+    requires: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     readers: dict[str, Reader] = field(default_factory=dict)
     endpoints: dict[str, EndpointProvider] = field(default_factory=dict)
@@ -128,7 +129,7 @@ class _Draft:
 
     def resolve(self) -> None:
         """Check what can only be checked once everything is in: kinds, parameters, parts, cycles, tasks."""
-        requires: dict[str, tuple[str, ...]] = {}
+        requires = self.requires
         for name, entry in self.entries.items():
             definition = entry.definition
             kind = self.kinds.get(definition.kind)
@@ -165,6 +166,8 @@ class _Draft:
             definitions={name: entry.definition for name, entry in self.entries.items()},
             parameters=self.parameters,
             origins={name: entry.owner for name, entry in self.entries.items()},
+            kind_origins={name: self.owners["kind", name] for name in self.kinds},
+            requires=self.requires,
             kinds=self.kinds,
             comparator_kinds=self.comparators,
             tasks=self.tasks,

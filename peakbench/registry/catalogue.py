@@ -6,14 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
 from peakbench.client.base import EndpointProvider
 from peakbench.datasets import Reader
-from peakbench.errors import MissingDependency, RegistryError, TaskError, nearest
+from peakbench.errors import InputError, MissingDependency, RegistryError, TaskError, nearest
 from peakbench.metrics.base import (
     Batch,
     Comparator,
@@ -26,7 +25,7 @@ from peakbench.metrics.base import (
     Tools,
 )
 from peakbench.plugins import BUILTIN, Plugins
-from peakbench.registry.definitions import SETS, MetricDefinition, parameter_problem
+from peakbench.registry.definitions import SETS, MetricDefinition, cycles, parameter_problem
 from peakbench.tasks import Task, load_task_file
 from peakbench.values import fold_nulls
 
@@ -56,13 +55,16 @@ class Registry:
     """Everything that has a name.
 
     ``definitions``, ``kinds``, ``comparator_kinds``, ``tasks``, ``endpoints`` go by name, built-ins first.
-    ``origins``: metric id -> the plugin or file that defines it. ``nulls``: the folded default null list.
+    ``origins``: metric id -> the plugin or file that defines it; ``kind_origins``: kind -> the plugin that offers it.
+    ``requires``: metric id -> ids that it can read, by its definition. ``nulls``: the folded default null list.
     ``shipped_nulls``: the list that ships, which a signature calls ``null:default``.
     """
 
     definitions: Mapping[str, MetricDefinition]
     parameters: Mapping[str, BaseModel]
     origins: Mapping[str, str]
+    kind_origins: Mapping[str, str]
+    requires: Mapping[str, tuple[str, ...]]
     kinds: Mapping[str, MetricKind]
     comparator_kinds: Mapping[str, ComparatorKind]
     tasks: Mapping[str, Task]
@@ -104,20 +106,27 @@ class Registry:
                 expected="ids of metrics, 'default' or 'all'",
                 hint="; ".join([nearest(name, [*self.ids, *SETS]) for name in unknown] + self._refused()),
             )
-        setting = Setting(task=task, nulls=self.nulls_of(task), tools=tools)
+        nulls = self.nulls_of(task)
+        named = "default" if nulls == self.shipped_nulls else _digest(nulls)
+        setting = Setting(task=task, nulls=nulls, tools=tools, null_list=named)
         built: dict[str, Metric] = {}
-        asked = []
-        for name in wanted:
-            for one in self._members(name):
-                if name in SETS and not self._fits(one, setting, built):
-                    continue
-                asked.append(one)
-        needed = dict.fromkeys(asked, ()) | self._graph(asked, setting, built)
-        try:
-            order = TopologicalSorter({name: sorted(parts) for name, parts in needed.items()}).static_order()
-            return BuiltMetrics([built[name] for name in order], asked)
-        except CycleError as error:
-            raise RegistryError(f"metrics need each other: {' -> '.join(reversed(error.args[1]))}") from None
+        asked = [
+            one for name in wanted for one in self._members(name) if name not in SETS or self._fits(one, setting, built)
+        ]
+        graph = self._graph(asked, setting, built)
+        for cycle in cycles(graph):
+            raise RegistryError(f"metrics need each other: {' -> '.join([*cycle, cycle[0]])}")
+        order: dict[str, Metric] = {}
+
+        def place(name: str) -> None:
+            for part in graph[name]:
+                if part not in order:
+                    place(part)
+            order[name] = built[name]
+
+        for name in asked:
+            place(name)
+        return BuiltMetrics(order.values(), asked)
 
     def comparators(self, task: Task, tools: Tools) -> dict[str, Comparator]:
         """Build the comparator of each field of a task, by field name.
@@ -131,7 +140,12 @@ class Registry:
         built = {}
         for name, one in task.fields.items():
             kind = self.comparator_kinds[one.comparator.kind]
-            built[name] = kind.build(kind.parameters.model_validate(one.comparator.parameters), tools)
+            try:
+                built[name] = kind.build(kind.parameters.model_validate(one.comparator.parameters), tools)
+            except InputError as error:
+                problems.append(f"fields.{name}.comparator: {_one_line(error)}")
+        if problems:
+            raise TaskError("; ".join(problems), where=f"task '{task.id}'")
         return built
 
     def task(self, name_or_path: str | Path) -> Task:
@@ -189,19 +203,26 @@ class Registry:
             name = waiting.pop()
             if name in graph:
                 continue
-            if name not in built:
-                built[name] = self._build_one(name, setting)
+            self._build_one(name, setting, built)
+            absent = [part for part in built[name].requires if part not in self.definitions]
+            if absent:
+                built[name] = _Unbuilt(built[name].info, f"it requires '{absent[0]}', which is not defined")
             graph[name] = built[name].requires
-            for part in graph[name]:
-                if part not in self.definitions:
-                    hint = nearest(part, self.definitions)
-                    raise RegistryError(f"metric '{name}' requires '{part}', which is not defined", hint=hint)
             waiting.extend(graph[name])
         return graph
 
-    def _build_one(self, name: str, setting: Setting) -> Metric:
+    def _build_one(self, name: str, setting: Setting, built: dict[str, Metric]) -> None:
+        """Build a metric, and before it those that it can read, whose signatures its own depends on."""
+        if name in built:
+            return
         definition = self.definitions[name]
         kind = self.kinds[definition.kind]
+        signature = self.signature(name)
+        parts = [part for part in self.requires[name] if part in self.definitions]
+        if parts:
+            for part in parts:
+                self._build_one(part, setting, built)
+            signature += f"|of:{_digest(built[part].info.signature for part in parts)}"
         info = MetricInfo(
             id=name,
             title=definition.title,
@@ -209,7 +230,7 @@ class Registry:
             low=definition.range[0],
             high=definition.range[1],
             higher_is_better=definition.higher_is_better,
-            signature=self.signature(name, setting.nulls),
+            signature=signature,
             description=definition.description or kind.description,
             unit=definition.unit,
             needs=kind.needs,
@@ -217,27 +238,28 @@ class Registry:
             reads_answer=definition.reads_answer,
             has_floor=definition.has_floor,
             version=definition.version,
-            parameters=self.parameters[name].model_dump(mode="json"),
+            parameters=self.parameters[name].model_dump(mode="json", by_alias=True),
         )
         try:
-            return kind.build(info, self.parameters[name], setting)
+            built[name] = kind.build(info, self.parameters[name], setting)
         except MissingDependency as error:
-            return _Unbuilt(info, str(error).replace("\n  ", "; "))
+            built[name] = _Unbuilt(info, _one_line(error))
         except Exception as error:
-            if self.origins[name] == BUILTIN:
+            if self.kind_origins[kind.name] == BUILTIN:
                 raise
-            return _Unbuilt(info, f"could not be built ({self.origins[name]}): {type(error).__name__}: {error}")
+            reason = f"could not be built (plugin '{self.kind_origins[kind.name]}'): {type(error).__name__}: {error}"
+            built[name] = _Unbuilt(info, reason)
 
-    def signature(self, name: str, nulls: frozenset[str]) -> str:
-        """Return what names everything that changes a metric's number: id, version, parameters, null list.
+    def signature(self, name: str) -> str:
+        """Return what a definition alone says about a metric's number: id, version, parameters.
 
-        Kinds add to it what they alone know, such as the identity of a model.
+        A composite has ``of:`` with a digest of its parts' signatures behind it. Kinds add what else changes the
+        number: the null list, the comparators, the identity of a model.
         """
         definition = self.definitions[name]
-        parameters = self.parameters[name].model_dump(mode="json", exclude_none=True)
+        parameters = self.parameters[name].model_dump(mode="json", by_alias=True, exclude_none=True)
         parts = [name, f"v{definition.version}", *(f"{key}:{_form(parameters[key])}" for key in sorted(parameters))]
-        known = "default" if nulls == self.shipped_nulls else _digest(nulls)
-        return "|".join([*parts, f"null:{known}"])
+        return "|".join(parts)
 
 
 def _form(value: object) -> str:
@@ -249,8 +271,12 @@ def _form(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def _digest(nulls: frozenset[str]) -> str:
-    return hashlib.sha256("\n".join(sorted(nulls)).encode()).hexdigest()[:8]
+def _one_line(error: InputError) -> str:
+    return str(error).replace("\n  ", "; ")
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:8]
 
 
 def task_problems(task: Task, kinds: Mapping[str, ComparatorKind]) -> list[str]:

@@ -70,6 +70,32 @@ class DefinitionFile(BaseModel):
     metrics: tuple[MetricDefinition, ...]
 
 
+def definitions_schema(kinds: Iterable[MetricKind] = ()) -> dict[str, Any]:
+    """Return the JSON schema of a definition file, for editors; the given kinds complete with their parameters.
+
+    >>> sorted(definitions_schema()["required"])
+    ['format', 'metrics']
+    """
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **DefinitionFile.model_json_schema()}
+    shapes, names = [], []
+    for kind in kinds:
+        parameters = kind.parameters.model_json_schema()
+        schema["$defs"].update(parameters.pop("$defs", {}))
+        kept = {key: parameters[key] for key in ("properties", "required", "additionalProperties") if key in parameters}
+        names.append(kind.name)
+        shapes.append(
+            {"if": {"properties": {"kind": {"const": kind.name}}}, "then": {"properties": {"parameters": kept}}}
+        )
+    definition = schema["$defs"]["MetricDefinition"]
+    if shapes:
+        definition["properties"]["kind"]["examples"] = names
+        definition["allOf"] = shapes
+    for one in (schema, *schema["$defs"].values()):
+        if "description" in one:
+            one["description"] = one["description"].split("\n\n")[0]
+    return schema
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A definition as it stands in a source: ``place`` is ``metrics[3] 'quality'``, ``owner`` a plugin or a file."""

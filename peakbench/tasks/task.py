@@ -7,7 +7,7 @@ plugin's comparator is a name like any other.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -198,8 +198,8 @@ def task_file(task: Task) -> dict[str, Any]:
     return {"format": task.format, "id": task.id, "version": task.version, **value}
 
 
-def task_schema() -> dict[str, Any]:
-    """Return the JSON schema of a task file, for editors.
+def task_schema(comparators: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the JSON schema of a task file, for editors; the given names of comparators complete.
 
     >>> sorted(task_schema()["required"])
     ['id', 'prompt']
@@ -208,8 +208,11 @@ def task_schema() -> dict[str, Any]:
     schema["properties"] = {"$schema": {"type": "string"}, **schema["properties"]}
     comparator = schema["$defs"]["TaskField"]["properties"]["comparator"]
     named = {key: comparator.pop(key) for key in ("$ref", "allOf") if key in comparator}
-    comparator["anyOf"] = [{"type": "string"}, named]
+    names = list(comparators)
+    comparator["anyOf"] = [{"type": "string", **({"examples": names} if names else {})}, named]
     comparator["default"] = "exact"
+    for one in (schema, *schema["$defs"].values()):
+        one["description"] = one["description"].split("\n\n")[0]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "PeakBench task"}
 
 
