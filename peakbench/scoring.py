@@ -150,10 +150,11 @@ class Scorer:
         references = [reference for _, reference in pairs]
         read = np.array([prediction.read for prediction in predictions], dtype=np.bool_)
         if self._cells is None:
-            comparable: Bools = np.array([isinstance(reference, str) for reference in references], dtype=np.bool_)
+            comparable = np.array([isinstance(reference, str) for reference in references], dtype=np.bool_)
             return Batch(predictions, references, read, None), comparable
         cells = self._cells.build(predictions, references, read)
-        return Batch(predictions, references, read, cells), cells.expected.any(axis=1)
+        expected: Bools = np.asarray(cells.expected.any(axis=1))
+        return Batch(predictions, references, read, cells), expected
 
     def _scores(self, metric: Metric, batch: Batch, comparable: Bools) -> Scores:
         info, n = metric.info, len(batch)

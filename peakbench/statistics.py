@@ -119,18 +119,17 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """``(score - floor) / (best - floor)``, floor being the best-scoring of the floors: those drawn and ``constant``.
+    """``(score - floor) / (best - floor)``, floor being the best-scoring of the ``floors`` (at least one).
 
     The floor is chosen anew in every resample, so score and floor are drawn together. Where a lower score is better
     (``best`` below the floors) the same formula holds and the floor is the lowest of them.
 
-    >>> Skill(Ratio(0, 2), (Ratio(1, 2),), constant=0.0, best=1.0).of(np.array([[7.5, 5.0, 10.0]])).tolist()
+    >>> Skill(Ratio(0, 2), (Ratio(1, 2),), best=1.0).of(np.array([[7.5, 5.0, 10.0]])).tolist()
     [0.5]
     """
 
     score: Ratio
     floors: tuple[Ratio, ...]
-    constant: float | None
     best: float
     higher_is_better: bool = True
 
@@ -139,30 +138,21 @@ class Skill:
         """The columns of the score and of every floor."""
         return tuple({column: None for ratio in (self.score, *self.floors) for column in ratio.columns})
 
-    def _floors(self, sums: Floats) -> Floats:
-        drawn = [floor.of(sums) for floor in self.floors]
-        if self.constant is not None:
-            drawn.append(np.full(len(sums), self.constant))
-        return np.stack(drawn)
-
     def of(self, sums: Floats) -> Floats:
         """Return the skill for each row of sums; NaN where the floor is the best possible."""
-        floors = self._floors(sums)
+        floors = np.stack([floor.of(sums) for floor in self.floors])
         floor = np.fmax.reduce(floors) if self.higher_is_better else np.fmin.reduce(floors)
-        room = self.best - floor
-        short = self.score.of(sums) - floor
+        short, room = self.score.of(sums) - floor, self.best - floor
         values: Floats = np.divide(short, room, out=np.full(len(sums), np.nan), where=np.abs(room) > _TIE)
         return values
 
     def gradient(self, means: Floats) -> Floats:
         """Return the chain rule over the score's and the highest floor's ratio."""
-        floors = self._floors(means[None, :])[:, 0]
+        floors = [float(floor.of(means[None, :])[0]) for floor in self.floors]
         at = int(np.nanargmax(floors) if self.higher_is_better else np.nanargmin(floors))
         score, room = float(self.score.of(means[None, :])[0]), self.best - floors[at]
         slope: Floats = self.score.gradient(means) / room
-        if at < len(self.floors):
-            slope = slope + self.floors[at].gradient(means) * (score - self.best) / room**2
-        return slope
+        return slope + self.floors[at].gradient(means) * (score - self.best) / room**2
 
     def support(self, counts: npt.NDArray[np.int64]) -> int:
         """Return how many samples the score rests on."""

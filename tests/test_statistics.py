@@ -86,7 +86,7 @@ class TestBCa:
         floor = np.random.default_rng(2).uniform(0.2, 0.6, size=200)
         rows = np.column_stack([floor + 0.2, floor, np.ones(200)])
         boot = Bootstrap(rows, resamples=2000, seed=0)
-        skill = boot.estimate(Skill(Ratio(0, 2), (Ratio(1, 2),), 0.0, 1.0))
+        skill = boot.estimate(Skill(Ratio(0, 2), (Ratio(1, 2),), 1.0))
         floors = rows[:, 1].mean()
         assert skill.value == pytest.approx(0.2 / (1 - floors))
         apart = boot.estimate(Ratio(1, 2))
@@ -94,12 +94,12 @@ class TestBCa:
         assert skill.high == pytest.approx(0.2 / (1 - apart.high), abs=2e-4)
 
     def test_skill_where_lower_is_better(self):
-        # errors .1; floors .5 and .3 and the constant worst 1: the floor is .3, skill = (.1 - .3) / (0 - .3) = 2/3
-        statistic = Skill(Ratio(0, 3), (Ratio(1, 3), Ratio(2, 3)), 1.0, 0.0, higher_is_better=False)
+        # errors .1; floors .5 and .3: the floor is .3, skill = (.1 - .3) / (0 - .3) = 2/3
+        statistic = Skill(Ratio(0, 3), (Ratio(1, 3), Ratio(2, 3)), 0.0, higher_is_better=False)
         assert statistic.of(np.array([[1.0, 5.0, 3.0, 10.0]])).tolist() == pytest.approx([2 / 3])
 
     def test_floor_is_chosen_anew_in_every_resample(self):
-        statistic = Skill(Ratio(0, 3), (Ratio(1, 3), Ratio(2, 3)), 0.0, 1.0)
+        statistic = Skill(Ratio(0, 3), (Ratio(1, 3), Ratio(2, 3)), 1.0)
         sums = np.array([[8.0, 5.0, 6.0, 10.0], [8.0, 7.0, 6.0, 10.0]])
         assert statistic.of(sums).tolist() == pytest.approx([0.2 / 0.4, 0.1 / 0.3])
 
@@ -159,7 +159,7 @@ class TestDegenerate:
     def test_skill_without_room_is_not_defined(self):
         rows = np.ones((30, 2))
         for estimator in (Bootstrap(rows, resamples=100, seed=0), moments(rows)):
-            found = estimator.estimate(Skill(Ratio(0, 1), (Ratio(0, 1),), 0.0, 1.0))
+            found = estimator.estimate(Skill(Ratio(0, 1), (Ratio(0, 1),), 1.0))
             assert (found.value, found.reason) == (None, "not defined for these samples")
 
     def test_one_sided_distribution_falls_back_to_percentiles(self):
@@ -178,15 +178,15 @@ class TestDegenerate:
 
     @settings(deadline=None, max_examples=60)
     @given(
-        st.lists(st.tuples(st.floats(0, 1), st.sampled_from([0.0, 1.0])), max_size=40),
+        st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.sampled_from([0.0, 1.0])), max_size=40),
         st.booleans(),
     )
     def test_always_a_number_or_none(self, pairs, streamed):
-        rows = np.array([[value * scored, scored] for value, scored in pairs]).reshape(-1, 2)
-        kept = Columns(2, kept=0 if streamed else 100)
+        rows = np.array([[value * scored, floor * scored, scored] for value, floor, scored in pairs]).reshape(-1, 3)
+        kept = Columns(3, kept=0 if streamed else 100)
         kept.add(rows)
         estimator = kept.close(resamples=100, seed=0)
-        for statistic in (Ratio(0, 1), Skill(Ratio(0, 1), (), 0.0, 1.0)):
+        for statistic in (Ratio(0, 2), Skill(Ratio(0, 2), (Ratio(1, 2),), 1.0)):
             found = estimator.estimate(statistic)
             assert all(number is None or math.isfinite(number) for number in (found.value, found.low, found.high))
             assert (found.value is None) <= (found.reason is not None)
@@ -235,7 +235,7 @@ class TestMoments:
         rows = np.column_stack([score, floor, rng.random(3000) * 0.3, np.ones(3000)])
         if not higher:
             rows[:, :3] = 1 - rows[:, :3]
-        statistic = Skill(Ratio(0, 3), (Ratio(1, 3), Ratio(2, 3)), float(not higher), float(higher), higher)
+        statistic = Skill(Ratio(0, 3), (Ratio(1, 3), Ratio(2, 3)), float(higher), higher)
         normal = moments(rows).estimate(statistic)
         boot = Bootstrap(rows, resamples=4000, seed=0).estimate(statistic)
         width = boot.high - boot.low
