@@ -9,19 +9,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pluggy
-
-from peakbench import hookspecs
-from peakbench.client.base import EndpointProvider
-from peakbench.datasets import Reader
 from peakbench.errors import PluginError, nearest
-from peakbench.hookspecs import PROJECT
-from peakbench.metrics.base import ComparatorKind, MetricKind
-from peakbench.tasks import Task
+
+if TYPE_CHECKING:  # the command line asks this room for commands at every start: it must cost next to nothing
+    from importlib.metadata import EntryPoint
+
+    import pluggy
+
+    from peakbench.client.base import EndpointProvider
+    from peakbench.datasets import Reader
+    from peakbench.metrics.base import ComparatorKind, MetricKind
+    from peakbench.tasks import Task
+
+PROJECT = "peakbench"
+"""The name of PeakBench's hooks, and that of the plugin which brings what ships."""
 
 GROUP = "peakbench"
 """Entry points of this group are plugins: a module or an object with hook implementations."""
@@ -32,8 +36,7 @@ COMMANDS_GROUP = "peakbench.commands"
 DISABLE = "PEAKBENCH_DISABLE_PLUGINS"
 """Environment variable: ``1`` or ``all`` loads no plugin, a comma-separated list leaves those names out."""
 
-BUILTIN = "peakbench"
-"""The name under which what ships is registered."""
+BUILTIN = PROJECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +49,6 @@ class Offers:
     tasks: tuple[Path | Task, ...] = ()
     readers: tuple[Reader, ...] = ()
     endpoints: tuple[EndpointProvider, ...] = ()
-
-
-_OFFERED: dict[str, tuple[type, ...]] = {
-    "metric_kinds": (MetricKind,),
-    "metric_definitions": (Path, Mapping),
-    "comparators": (ComparatorKind,),
-    "tasks": (Path, Task),
-    "readers": (Reader,),
-    "endpoints": (EndpointProvider,),
-}
-"""What the items that a hook returns must be; the hook is named ``peakbench_`` and the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +121,17 @@ def load_plugins(builtins: object | None = None, *, blocked: Collection[str] = (
     >>> load_plugins(blocked=["all"]).loaded
     []
     """
+    import pluggy
+
+    from peakbench import hookspecs
+
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
     plugins = Plugins()
     if builtins is not None:
         plugins.loaded.append(Loaded(BUILTIN, PROJECT, "", _offers(manager, BUILTIN, builtins)))
     block = {*blocked, *_disabled()}
-    for entry_point in sorted(entry_points(group=GROUP), key=lambda e: (e.name, _distribution(e)[0])):
+    for entry_point in _entry_points(GROUP):
         name, (distribution, version) = entry_point.name, _distribution(entry_point)
         if "all" in block or name in block:
             plugins.blocked.append(name)
@@ -166,10 +162,16 @@ def commands() -> dict[str, EntryPoint]:
     if "all" in block:
         return {}
     found: dict[str, EntryPoint] = {}
-    for entry_point in sorted(entry_points(group=COMMANDS_GROUP), key=lambda e: (e.name, _distribution(e)[0])):
+    for entry_point in _entry_points(COMMANDS_GROUP):
         if entry_point.name not in block:
             found.setdefault(entry_point.name, entry_point)
     return found
+
+
+def _entry_points(group: str) -> list[EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return sorted(entry_points(group=group), key=lambda one: (one.name, _distribution(one)[0]))
 
 
 def _disabled() -> set[str]:
@@ -181,17 +183,35 @@ def _distribution(entry_point: EntryPoint) -> tuple[str, str]:
     return (entry_point.dist.name, entry_point.dist.version) if entry_point.dist else ("", "")
 
 
+def _offered() -> dict[str, tuple[type, ...]]:
+    """What the items that a hook returns must be; the hook is named ``peakbench_`` and the key."""
+    from peakbench.client.base import EndpointProvider
+    from peakbench.datasets import Reader
+    from peakbench.metrics.base import ComparatorKind, MetricKind
+    from peakbench.tasks import Task
+
+    return {
+        "metric_kinds": (MetricKind,),
+        "metric_definitions": (Path, Mapping),
+        "comparators": (ComparatorKind,),
+        "tasks": (Path, Task),
+        "readers": (Reader,),
+        "endpoints": (EndpointProvider,),
+    }
+
+
 def _offers(manager: pluggy.PluginManager, name: str, plugin: object) -> Offers:
     """Register one plugin and ask it, alone, what it offers; on any fault it is unregistered again."""
+    offered = _offered()
     try:
         manager.register(plugin, name=name)
         for caller in manager.get_hookcallers(plugin) or ():
             if caller.spec is None:
                 raise PluginError(
                     f"implements '{caller.name}', which is not a hook of PeakBench; "
-                    + nearest(caller.name, (f"{PROJECT}_{key}" for key in _OFFERED))
+                    + nearest(caller.name, (f"{PROJECT}_{key}" for key in offered))
                 )
-        given = {key: _ask(manager, name, plugin, key) for key in _OFFERED}
+        given = {key: _ask(manager, plugin, key, kinds) for key, kinds in offered.items()}
         if not any(items is not None for items in given.values()):
             raise PluginError("implements no hook; mark its functions with peakbench.hookspecs.hookimpl")
         return Offers(**{key: items or () for key, items in given.items()})
@@ -201,7 +221,7 @@ def _offers(manager: pluggy.PluginManager, name: str, plugin: object) -> Offers:
         raise
 
 
-def _ask(manager: pluggy.PluginManager, name: str, plugin: object, key: str) -> tuple[Any, ...] | None:
+def _ask(manager: pluggy.PluginManager, plugin: object, key: str, kinds: tuple[type, ...]) -> tuple[Any, ...] | None:
     """Call one hook of one plugin and check what it returns; None where the plugin does not implement it."""
     hook = f"{PROJECT}_{key}"
     impl = next((i for i in getattr(manager.hook, hook).get_hookimpls() if i.plugin is plugin), None)
@@ -212,8 +232,8 @@ def _ask(manager: pluggy.PluginManager, name: str, plugin: object, key: str) -> 
     function: Callable[[], Iterable[object] | None] = impl.function
     items = tuple(function() or ())
     for item in items:
-        if not isinstance(item, _OFFERED[key]):
-            expected = " or ".join(kind.__name__ for kind in _OFFERED[key])
+        if not isinstance(item, kinds):
+            expected = " or ".join(kind.__name__ for kind in kinds)
             raise PluginError(f"'{hook}' returned {type(item).__name__}; expected items of {expected}")
     return items
 

@@ -187,8 +187,9 @@ def parameter_problem(item: Mapping[str, Any], model: type[BaseModel], owner: st
     name = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         if len(item["loc"]) == 1:
-            known = nearest(name, model.model_fields) if model.model_fields else f"{owner} has no parameters"
-            return f"unknown parameter '{name}'; {known}"
+            known = [field.alias or key for key, field in model.model_fields.items()]
+            hint = nearest(name, known) if known else f"{owner} has no parameters"
+            return f"unknown parameter '{name}'; {hint}"
         return f"unknown parameter '{name}'"
     return f"parameter '{name}': {_message(item)}" if name else _message(item)
 
