@@ -1,9 +1,9 @@
 """Answers that came from elsewhere: a JSONL file of answer texts becomes completions, without asking.
 
-One line an answer: the sample's id (``id`` or ``sample_id``), the whole answer text (``response``, ``text``, ``answer``
-or ``prediction``), and optionally ``repeat``, ``finish_reason``, ``reasoning``. An object in place of the text is read as
-the JSON text of that object. The journal of another run (responses.jsonl) is such a file too, and the only one in which a
-sample may stand more than once: its last line counts.
+One line an answer: the sample's id (``id`` or ``sample_id``), the whole answer text (``response``, ``text``,
+``answer`` or ``prediction``), and optionally ``repeat``, ``finish_reason``, ``reasoning``. An object in place of the
+text is read as the JSON text of that object. The journal of another run (responses.jsonl) is such a file too, and the
+only one in which a sample may stand more than once: its last line counts.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def _answer(line: bytes, where: str) -> Completion | DataProblem:
 
 def _failure(error: Mapping[str, Any]) -> Failure:
     status = error.get("http_status")
-    kind = error.get("kind")
+    kinds: tuple[FailureKind, ...] = get_args(FailureKind)
     return Failure(
-        kind if kind in get_args(FailureKind) else "internal",
+        next((kind for kind in kinds if kind == error.get("kind")), "internal"),
         str(error.get("message", ""))[:500],
         status if isinstance(status, int) else None,
     )

@@ -36,7 +36,7 @@ from peakbench.records import Completion, Failure, Request, Sample, Sampling
 from peakbench.registry import Registry
 from peakbench.runner import Event, Policy, ask
 from peakbench.runs import Run
-from peakbench.store import DataRecord, EndpointRecord, RunDirectory, RunRecord, TaskRecord, task_sha256
+from peakbench.store import DataRecord, EndpointRecord, JournalIndex, RunDirectory, RunRecord, TaskRecord, task_sha256
 from peakbench.tasks import Task
 
 T = TypeVar("T")
@@ -178,25 +178,23 @@ class Plan:
 def run(data: Any = None, **options: Unpack[RunOptions]) -> Run:
     """Ask a model about a data set, score the answers, and return the run.
 
-        Works in a script and inside a notebook's running event loop. Whatever ends it early, every finished answer is in the
-        run directory, and ``resume=True`` asks only the rest.
+    Works in a script and inside a notebook's running event loop. Whatever ends it early, every finished answer is in
+    the run directory, and ``resume=True`` asks only the rest.
 
-        Args:
-            data: a path (JSONL, CSV, Parquet, a Hugging Face data set on disk), or samples. Default: the endpoint's own.
-            options: see :class:`RunOptions`.
+    Args:
+        data: a path (JSONL, CSV, Parquet, a Hugging Face data set on disk), or samples. Default: the endpoint's own.
+        options: see :class:`RunOptions`.
 
-        Raises:
-            InputError: a setting, the task, the data or the run directory cannot be used; nothing has been asked.
-            EndpointRefused: the server said 401, 403 or 404.
-            EndpointGone: the server stopped answering.
+    Raises:
+        InputError: a setting, the task, the data or the run directory cannot be used; nothing has been asked.
+        EndpointRefused: the server said 401, 403 or 404.
+        EndpointGone: the server stopped answering.
 
-        >>> import tempfile
-    from array import array
-    from bisect import bisect_left
-        >>> folder = tempfile.mkdtemp()
-        >>> result = run(out=f"{folder}/demo", limit=4, resamples=100)
-        >>> result.summary["samples"]["answers"], result.summary["samples"]["failed"]
-        (4, 0)
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> result = run(out=f"{folder}/demo", limit=4, resamples=100)
+    >>> result.summary["samples"]["answers"], result.summary["samples"]["failed"]
+    (4, 0)
     """
     return _wait(arun(data, **options))
 
@@ -219,6 +217,7 @@ async def arun(data: Any = None, **options: Unpack[RunOptions]) -> Run:
                         rate=job.options.rate,
                     ),
                     stream=job.options.stream,
+                    total=job.left(directory, index),
                     on_event=job.options.on_event,
                 )
             finally:
@@ -392,6 +391,14 @@ class _Job:
             for repeat in range(self.options.repeats):
                 if not answered(sample.id, repeat):
                     yield self.request(sample, record, repeat)
+
+    def left(self, directory: RunDirectory, index: JournalIndex) -> int:
+        """How many requests have no answer yet."""
+        repeats = self.options.repeats
+        if not len(index):
+            return directory.run.data.samples * repeats
+        pairs = ((record.id, repeat) for record in directory.samples() for repeat in range(repeats))
+        return sum(not index.answered(*pair) for pair in pairs)
 
     def request(self, sample: Sample, record: SampleRecord, repeat: int) -> Request | Completion:
         """Return the request for one sample, or the failed completion that says why there is none."""
