@@ -41,7 +41,8 @@ class Reply:
 
     ``latency_s``: seconds before the answer (the endpoint's own where None). ``chunk_s``: seconds between the chunks of
     a stream. ``truncate``: the body or stream is cut off half-way. ``drop``: the connection is closed without an
-    answer. ``retry_after``: seconds or a date, sent as it stands. ``body``: these bytes in place of a chat completion.
+    answer. ``retry_after``: seconds or a date, sent as it stands. ``body``: these bytes in place of a chat completion,
+    streamed or not. ``headers`` are added.
     """
 
     text: str | None = None
@@ -56,6 +57,7 @@ class Reply:
     refusal: str | None = None
     usage: Mapping[str, Any] | None = None
     body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Asked:
 
     ``body`` holds each image as ``sha256:<hex>``, so it equals `peakbench.records.Request.body` (plus ``stream``).
     ``images``: those hashes in order. ``prompt``: the text parts of the user's messages. ``number`` counts requests
-    from 0, ``turn`` counts those with the same images and prompt.
+    from 0, ``turn`` counts those with the same images and prompt. ``headers`` takes names in any case.
     """
 
     body: Mapping[str, Any]
@@ -228,7 +230,11 @@ class ScriptedEndpoint:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             return await self._send(request, None, _refusal(400, f"not a chat completion: {error!r}"))
         self.asked.append(asked)
-        return await self._send(request, asked, await self._reply(asked))
+        try:
+            reply = await self._reply(asked)
+        except Exception as error:  # the caller's script; without this the test would see a bare 500
+            reply = _refusal(500, f"the script failed: {error!r}")
+        return await self._send(request, asked, reply)
 
     def _read(self, raw: bytes, headers: Mapping[str, str], number: int) -> Asked:
         body = orjson.loads(raw)
@@ -249,7 +255,7 @@ class ScriptedEndpoint:
         same = key(images, prompt)
         turn = self._turns[same]
         self._turns[same] += 1
-        return Asked(body, tuple(images), prompt, dict(headers), number, turn)
+        return Asked(body, tuple(images), prompt, headers, number, turn)
 
     async def _reply(self, asked: Asked) -> Reply:
         if self._api_key is not None and asked.headers.get("Authorization") != f"Bearer {self._api_key}":
@@ -291,7 +297,9 @@ class ScriptedEndpoint:
             await asyncio.sleep(latency)
         if reply.drop:
             return _hang_up(request, web.Response())
-        headers = {} if reply.retry_after is None else {"Retry-After": f"{reply.retry_after}"}
+        headers = dict(reply.headers)
+        if reply.retry_after is not None:
+            headers["Retry-After"] = f"{reply.retry_after}"
         if asked is not None and asked.body.get("stream") and reply.status == 200 and reply.body is None:
             return await self._stream(request, asked, reply)
         body = _body(asked, reply)
@@ -306,7 +314,7 @@ class ScriptedEndpoint:
     async def _stream(self, request: web.Request, asked: Asked, reply: Reply) -> web.StreamResponse:
         from aiohttp import web
 
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+        response = web.StreamResponse(headers={**reply.headers, "Content-Type": "text/event-stream"})
         await response.prepare(request)
         chunks = list(_chunks(asked, reply))
         for chunk in chunks[: len(chunks) // 2] if reply.truncate else chunks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
 from peakbench.client.base import Endpoint
 from peakbench.errors import ConfigError
@@ -37,11 +37,14 @@ def display_url(endpoint: Endpoint) -> str:
 
 def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:
     """Return what must never show in a message: the key, header values, and passwords and queries of URLs."""
-    found = [endpoint.api_key, *endpoint.headers.values()]
+    # a header's value whole, and without "Bearer" or "Basic" before it: servers quote either
+    values = endpoint.headers.values()
+    found = [endpoint.api_key, *values, *(value.rpartition(" ")[2] for value in values)]
     for url in (endpoint.url, endpoint.proxy):
         if url:
             parts = urlsplit(url)
-            found += [parts.password, *(pair.partition("=")[2] for pair in parts.query.split("&"))]
+            found += [parts.password]
+            found += [value for name, value in parse_qsl(parts.query) if name != "api-version"]
     # short ones ("1", "true", "2024-06") are no secrets, and would tear holes into every message
     return tuple(sorted({secret for secret in found if secret and len(secret) >= 8}, key=len, reverse=True))
 

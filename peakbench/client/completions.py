@@ -10,9 +10,12 @@ U+FFFD.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +32,7 @@ STREAM_LIMIT = 4 * BODY_LIMIT
 """Bytes of a streamed answer, at most: each token comes in a chunk of a few hundred bytes."""
 
 _WORD_LIMIT = 200
+_DRAIN_S = 0.2
 
 
 def bad_body(what: str, *, status: int = 200, secrets: Iterable[str] = ()) -> AttemptFailed:
@@ -292,3 +296,45 @@ class StreamedCompletion:
         delta = choice.get("delta")
         if isinstance(delta, dict) and self._text.take(delta) and self.first_at is None:
             self.first_at = at
+
+
+async def read_bounded(pieces: AsyncIterator[bytes], limit: int) -> bytes:
+    """Read a body to its end.
+
+    Raises:
+        AttemptFailed: ``bad_body`` as soon as it is larger than ``limit`` bytes.
+    """
+    read: list[bytes] = []
+    size = 0
+    async for piece in pieces:
+        read.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise bad_body(f"the answer is larger than {limit} bytes")
+    return read[0] if len(read) == 1 else b"".join(read)
+
+
+async def read_stream(
+    pieces: AsyncIterator[bytes], *, started: float, timed: bool, secrets: Iterable[str] = ()
+) -> Response:
+    """Read a streamed answer to its end; ``started`` is when the request was sent (``time.perf_counter``).
+
+    ``timed`` is off where no stream was asked for: the time of the first token then says nothing.
+
+    Raises:
+        AttemptFailed: as `StreamedCompletion` does.
+    """
+    stream = StreamedCompletion(secrets)
+    async for piece in pieces:
+        stream.feed(piece, at=time.perf_counter())
+        if stream.done:
+            break
+    ended = time.perf_counter()
+    read = stream.close()
+    # [DONE] ends the answer, and the body as a rule: its last bytes are here, and read to them the connection is kept
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(_DRAIN_S):
+            async for _ in pieces:
+                pass
+    first = stream.first_at if timed else None
+    return replace(read, latency_s=ended - started, ttft_s=None if first is None else first - started)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import ssl
@@ -15,14 +14,13 @@ from yarl import URL
 from peakbench import __version__
 from peakbench.client.address import completions_url, secrets_of, tls_context
 from peakbench.client.base import AttemptFailed, Endpoint
-from peakbench.client.completions import BODY_LIMIT, StreamedCompletion, bad_body, read_completion
+from peakbench.client.completions import BODY_LIMIT, read_bounded, read_completion, read_stream
 from peakbench.client.failures import classify, clean
 from peakbench.records import Failure, FailureKind, Response
 
 _KEEP_ALIVE_S = 4.0
 """An idle connection is dropped before uvicorn (5 s) drops it: vLLM would close it under the next request."""
 
-_DRAIN_S = 0.2
 _LARGE_BODY = 1024 * 1024
 
 
@@ -48,8 +46,9 @@ class AiohttpTransport:
                 if response.status >= 300:
                     raise AttemptFailed(await self._refusal(response))
                 if response.content_type == "text/event-stream":
-                    return await self._read_stream(response, started, stream)
-                payload = await self._read(response, BODY_LIMIT)
+                    pieces = response.content.iter_any()
+                    return await read_stream(pieces, started=started, timed=stream, secrets=self._secrets)
+                payload = await read_bounded(response.content.iter_any(), BODY_LIMIT)
                 latency = time.perf_counter() - started
             return replace(read_completion(payload, secrets=self._secrets), latency_s=latency)
         except (aiohttp.ClientError, OSError) as error:
@@ -82,35 +81,10 @@ class AiohttpTransport:
             read_bufsize=256 * 1024,
         )
 
-    async def _read_stream(self, response: aiohttp.ClientResponse, started: float, stream: bool) -> Response:
-        completion = StreamedCompletion(self._secrets)
-        async for piece in response.content.iter_any():
-            completion.feed(piece, at=time.perf_counter())
-            if completion.done:
-                break
-        ended = time.perf_counter()
-        read = completion.close()
-        # what follows [DONE] is the end of the body, as a rule here already: reading it keeps the connection
-        with contextlib.suppress(TimeoutError, aiohttp.ClientError):
-            async with asyncio.timeout(_DRAIN_S):
-                await response.content.readany()
-        first = completion.first_at if stream else None
-        return replace(read, latency_s=ended - started, ttft_s=None if first is None else first - started)
-
-    async def _read(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-        async for piece in response.content.iter_any():
-            pieces.append(piece)
-            size += len(piece)
-            if size > limit:
-                raise bad_body(f"the answer is larger than {limit} bytes")
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
     async def _refusal(self, response: aiohttp.ClientResponse) -> Failure:
         body = b""
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, AttemptFailed):
-            body = await self._read(response, BODY_LIMIT)
+            body = await read_bounded(response.content.iter_any(), BODY_LIMIT)
         return classify(response.status, response.headers, body, secrets=self._secrets)
 
     def _named(self, error: Exception) -> Failure:

@@ -21,7 +21,7 @@ import orjson
 from peakbench import __version__
 from peakbench.client.address import completions_url, display_url, secrets_of, tls_context
 from peakbench.client.base import AttemptFailed, Endpoint
-from peakbench.client.completions import BODY_LIMIT, StreamedCompletion, bad_body, read_completion
+from peakbench.client.completions import BODY_LIMIT, read_bounded, read_completion, read_stream
 from peakbench.client.failures import classify, clean
 from peakbench.errors import ConfigError, MissingDependency
 from peakbench.records import Failure, Response
@@ -110,25 +110,12 @@ class OpenAITransport:
             ) from None
 
     async def _read(self, response: Any, started: float, stream: bool) -> Response:
-        headers = response.headers
-        if not headers.get("content-type", "").startswith("text/event-stream"):
-            pieces: list[bytes] = []
-            size = 0
-            async for piece in response.iter_bytes():
-                pieces.append(piece)
-                size += len(piece)
-                if size > BODY_LIMIT:
-                    raise bad_body(f"the answer is larger than {BODY_LIMIT} bytes")
+        pieces = response.iter_bytes()
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            payload = await read_bounded(pieces, BODY_LIMIT)
             latency = time.perf_counter() - started
-            return replace(read_completion(b"".join(pieces), secrets=self._secrets), latency_s=latency)
-        completion = StreamedCompletion(self._secrets)
-        async for piece in response.iter_bytes():
-            completion.feed(piece, at=time.perf_counter())
-            if completion.done:
-                break
-        ended = time.perf_counter()
-        first = completion.first_at if stream else None
-        return replace(completion.close(), latency_s=ended - started, ttft_s=None if first is None else first - started)
+            return replace(read_completion(payload, secrets=self._secrets), latency_s=latency)
+        return await read_stream(pieces, started=started, timed=stream, secrets=self._secrets)
 
     def _named(self, error: Exception) -> Failure:
         endpoint, httpx = self._endpoint, self._httpx
