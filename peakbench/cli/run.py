@@ -1,0 +1,228 @@
+"""``peakbench run``: ask a model about a data set, score the answers, show the result."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from peakbench.cli.base import Command, PanelOption, json_option, say, write_json, write_page
+from peakbench.cli.options import resolve_options, with_settings
+from peakbench.config import FIELDS, Resolved, option_name
+from peakbench.errors import EndpointError
+
+if TYPE_CHECKING:
+    from peakbench.api import Plan
+    from peakbench.config import RunSettings
+    from peakbench.report.progress import Progress
+
+FAILED_REMAIN = 3
+INTERRUPTED = 130
+RECORDED = frozenset(
+    {"endpoint", "model", "data", "task", "out", "limit", "repeats", "repair", "transport", "workers"}
+    | {"temperature", "max_tokens", "max_completion_tokens", "seed", "top_p", "stop", "structured", "extra_body"}
+)
+"""Settings that run.json holds, so that ``--resume --out DIR`` needs none of them."""
+
+
+@click.command(cls=Command)
+@with_settings
+@click.option(
+    "--resume",
+    is_flag=True,
+    cls=PanelOption,
+    panel="What is measured",
+    help="Go on with the run in --out: ask what is left.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    cls=PanelOption,
+    panel="What is measured",
+    help="Show the first request and the size of the run.",
+)
+@json_option
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing but the result.")
+def run(resume: bool, dry_run: bool, as_json: bool, quiet: bool, **values: Any) -> int:
+    """Ask a model about a data set, score its answers, and show the result.
+
+    Without --endpoint, recorded answers to a small data set inside the package are replayed: no key, no GPU,
+    no network.
+
+    \b
+    peakbench run --endpoint http://127.0.0.1:8000/v1 --model qwen3-vl-2b --data eval.jsonl --task garment
+    peakbench run --resume --out runs/qwen3-vl-2b
+    """
+    from peakbench import api
+
+    resolved = resolve_options(values, resume=resume)
+    settings = resolved.settings
+    if dry_run:
+        plan = api.plan(**settings.arguments())
+        _show_plan(plan, as_json=as_json)
+        return 0
+    out = settings.out or default_out(settings)
+    again = resume_command(resolved, out)
+    arguments = {**settings.arguments(), "out": out, "resume": resume}
+    progress = _progress(settings, out, resume=resume, quiet=quiet)
+    try:
+        with progress as on_event:
+            finished = api.run(**arguments, on_event=on_event)
+    except KeyboardInterrupt:
+        if (Path(out) / "run.json").is_file():
+            say(f"interrupted; every finished answer is on disk. Go on with:\n  {again}")
+        else:
+            say("interrupted; nothing was asked")
+        return INTERRUPTED
+    except EndpointError as error:
+        say(f"error: {error}\n  go on with: {again}")
+        return error.exit_code
+    if as_json:
+        write_json(finished.summary)
+    else:
+        from peakbench.report.summary import summary_page
+
+        write_page(summary_page(finished.summary, path=out, resume=again))
+        if not quiet:
+            say(f"one sample: peakbench show {shlex.quote(out)} --sample ID")
+    failed = int(finished.summary["samples"].get("failed") or 0)
+    if failed > settings.max_failed:
+        if quiet or as_json:
+            say(f"{failed:,} requests failed; go on with: {again}")
+        return FAILED_REMAIN
+    return 0
+
+
+def default_out(settings: RunSettings) -> str:
+    """A run directory that names what is measured and when.
+
+    >>> from peakbench.config import RunSettings
+    >>> default_out(RunSettings(model="org/qwen3", data="sets/eval.jsonl")).rpartition("-")[0].rpartition("-")[0]
+    'runs/org-qwen3-eval'
+    """
+    names = (settings.model or settings.endpoint or "recorded", Path(settings.data).stem if settings.data else "demo")
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(names)).strip("-.")
+    return f"runs/{slug}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def resume_command(resolved: Resolved, out: str) -> str:
+    """The command that goes on with a run: options that run.json does not hold are repeated, header values are not.
+
+    >>> from peakbench.config import resolve
+    >>> from pathlib import Path
+    >>> options = {"model": "m", "timeout": "9", "headers": ("X-Key: secret",)}
+    >>> resume_command(resolve(options, environment={}, start=Path("/nowhere")), "runs/a b")
+    "peakbench run --resume --out 'runs/a b' --header 'X-Key: ...' --timeout 9"
+    """
+    words = ["peakbench", "run", "--resume", "--out", shlex.quote(out)]
+    endpoint = resolved.settings.endpoint or ""
+    if resolved.profile:
+        words.append(f"--endpoint {shlex.quote(resolved.profile)}")
+    elif "@" in endpoint or "?" in endpoint:
+        words.append("--endpoint '...'")  # run.json keeps no credentials, and neither does a message
+    for name in FIELDS:
+        value = getattr(resolved.settings, name)
+        flag = option_name(name)
+        if name in RECORDED or not resolved.origins[name].startswith("--"):
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag[2:]}")
+        elif isinstance(value, Mapping):
+            words += [f"{flag} {shlex.quote(f'{key}: ...')}" for key in value]
+        else:
+            items = value if isinstance(value, tuple) else (value,)
+            words += [f"{flag} {shlex.quote(f'{item:g}' if isinstance(item, float) else str(item))}" for item in items]
+    return " ".join(words)
+
+
+def _progress(settings: RunSettings, out: str, *, resume: bool, quiet: bool) -> AbstractContextManager[Progress | None]:
+    """Say what a run begins with, and return what shows it in progress."""
+    if quiet:
+        return nullcontext()
+    from peakbench.builtins import open_registry
+    from peakbench.report.progress import Progress
+    from peakbench.report.running import RunningScore
+    from peakbench.store import RunDirectory
+
+    registry = open_registry()
+    for note in _notes(settings, registry.endpoints):
+        say(note)
+    say(f"run directory {out}")
+    scorer: RunningScore | None = None
+
+    def started(event: Any) -> int | None:
+        """The directory is there when asking begins: it knows how much there is to ask, and the references."""
+        nonlocal scorer
+        directory = RunDirectory.open(Path(out))
+        record = directory.run
+        if directory.task.answer == "json" and not scorer:
+            window = 8 * event.workers + 256
+            scorer = RunningScore(directory.task, registry, directory.samples(), repair=record.repair, window=window)
+        total = record.data.samples * record.repeats
+        if resume:
+            with closing(directory.index()) as index:
+                total -= sum(index.answered(s.id, r) for s in directory.samples() for r in range(record.repeats))
+        return total
+
+    return Progress(running=lambda batch: scorer(batch) if scorer else None, on_started=started)
+
+
+def _notes(settings: RunSettings, endpoints: Mapping[str, Any]) -> list[str]:
+    from peakbench.api import DEMO_PROVIDER
+
+    provider = endpoints.get(settings.endpoint or DEMO_PROVIDER)
+    notes = [provider.notice] if provider and provider.notice else []
+    if settings.data is None and not (provider and provider.data):
+        notes.append("No data set was named: the small one inside the package is used.")
+    return notes
+
+
+def _show_plan(plan: Plan, *, as_json: bool) -> None:
+    import json
+
+    from peakbench.report.tables import Lines, Page, neutral
+
+    shown = {
+        "url": plan.url,
+        "request": plan.request,
+        "requests": plan.requests,
+        "full_requests": plan.full_requests,
+        "image_bytes": plan.image_bytes,
+        "prompt_characters": plan.prompt_characters,
+        "max_completion_tokens": plan.max_completion_tokens,
+        "notes": list(plan.notes),
+    }
+    if as_json:
+        write_json(shown)
+        return
+    page = Page()
+    page.add(
+        Lines(
+            [
+                f"POST {neutral(plan.url)}",
+                *neutral(json.dumps(plan.request, indent=2, ensure_ascii=False), keep="\n").split("\n"),
+            ]
+        )
+    )
+    lines = [
+        f"{plan.requests:,} requests, {_megabytes(plan.image_bytes)} of images",
+        f"{plan.prompt_characters:,} characters of text",
+        f"at most {plan.max_completion_tokens:,} tokens of answers",
+    ]
+    if plan.full_requests != plan.requests:
+        whole = plan.image_bytes * plan.full_requests / plan.requests
+        lines.append(f"without --limit: {plan.full_requests:,} requests, about {_megabytes(whole)} of images")
+    page.add(Lines(lines, "This run would send"))
+    page.add(Lines([neutral(note) for note in plan.notes], "Notes", "note"))
+    page.add(Lines(["nothing was sent"]))
+    write_page(page)
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:,.1f} MB"

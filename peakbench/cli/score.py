@@ -1,0 +1,86 @@
+"""``peakbench score``: a run again without asking again, or answers that came from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from peakbench.cli.base import Command, PanelOption, json_option, say, write_json, write_page
+from peakbench.errors import ConfigError, StoreError
+
+ELSEWHERE = "Answers from elsewhere"
+
+
+@click.command(cls=Command)
+@click.argument("run", type=click.Path(), required=False)
+@click.option("--metrics", metavar="IDS", multiple=True, help="Metric ids, comma-separated; or default; or all.")
+@click.option("--slice-by", "slices", metavar="KEY", multiple=True, help="Score each value of this metadata key too.")
+@click.option("--repair/--no-repair", default=None, help="Repair near-JSON answers. [default: as the run says]")
+@click.option(
+    "--answers",
+    type=click.Path(),
+    metavar="FILE",
+    cls=PanelOption,
+    panel=ELSEWHERE,
+    help="Answers, one JSON line each.",
+)
+@click.option(
+    "--data", type=click.Path(), metavar="PATH", cls=PanelOption, panel=ELSEWHERE, help="The data set they answer."
+)
+@click.option("--task", metavar="NAME|FILE", cls=PanelOption, panel=ELSEWHERE, help="Task. [default: garment]")
+@click.option(
+    "--out", type=click.Path(), metavar="DIR", cls=PanelOption, panel=ELSEWHERE, help="The run directory to make."
+)
+@json_option
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing but the result.")
+def score(
+    *,
+    run: str | None,
+    metrics: tuple[str, ...],
+    slices: tuple[str, ...],
+    repair: bool | None,
+    answers: str | None,
+    data: str | None,
+    task: str | None,
+    out: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Score RUN again without asking again, or score answers that came from elsewhere.
+
+    \b
+    peakbench score runs/mine --metrics all
+    peakbench score --answers theirs.jsonl --data eval.jsonl --task garment --out runs/theirs
+    """
+    from peakbench import api
+    from peakbench.config import metric_choice
+    from peakbench.report.progress import scoring_progress
+    from peakbench.report.summary import summary_page
+
+    if run is not None and answers is None:
+        spare = [f"--{name}" for name, value in (("data", data), ("task", task), ("out", out)) if value is not None]
+        if spare:
+            raise ConfigError(f"{', '.join(spare)} cannot change a run; only its scores", where=run)
+        if not (Path(run) / "run.json").is_file():
+            raise StoreError("no run here", where=run, expected="a run directory: it holds run.json")
+    with scoring_progress(quiet=quiet) as on_progress:
+        scored = api.score(
+            run,
+            answers=answers,
+            data=data,
+            task=task,
+            out=out,
+            metrics=metric_choice(metrics or ("default",)),
+            slices=slices,
+            repair=repair,
+            on_progress=on_progress,
+        )
+    if as_json:
+        write_json(scored.summary)
+        return
+    write_page(
+        summary_page(scored.summary, path=str(scored.path), resume=f"peakbench run --resume --out {scored.path}")
+    )
+    if not quiet:
+        say(f"one sample: peakbench show {scored.path} --sample ID")
