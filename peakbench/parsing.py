@@ -34,7 +34,7 @@ MAX_DEPTH = 64
 """How many levels of objects and arrays are read; a deeper answer is ``too_deep``."""
 
 MAX_REPAIR_CHARS = 1 << 14
-"""How many characters json-repair is given."""
+"""How long a broken object json-repair is given; a longer one stays unparseable."""
 
 MAX_EXTRA = 32
 MAX_NAME = 64
@@ -85,7 +85,7 @@ def parse(text: str | None, *, keys: Collection[str], repair: bool = False) -> P
         text: what the model wrote.
         keys: the expected keys, matched exactly; an object without one of them is ``off_schema``. A frozenset is
             fastest. Without keys every object is read.
-        repair: where no object can be read, let json-repair try.
+        repair: where there is no valid object and one broken one, let json-repair try.
 
     Returns:
         A :class:`Parsed` whose state is strict, extracted, repaired, unparseable or off_schema. Never raises.
@@ -297,6 +297,8 @@ class _Findings:
     array: int | None = None
     broken: Problem | None = None
     broken_at: int = 0
+    broken_end: int = 0
+    broken_objects: int = 0
     reasoned: bool = False
     unclosed: int | None = None
 
@@ -306,9 +308,10 @@ class _Findings:
 
     def note_broken(self, text: str, start: int, end: int, too_deep_at: int | None = None) -> None:
         """Keep what is wrong with the first object that is not valid."""
+        self.broken_objects += 1
         if self.broken is None:
             self.broken = _invalid(text, start, end, too_deep_at)
-            self.broken_at = start
+            self.broken_at, self.broken_end = start, end
 
 
 def _parse_inside(text: str, keys: Collection[str], repair: bool) -> Parsed:
@@ -319,8 +322,8 @@ def _parse_inside(text: str, keys: Collection[str], repair: bool) -> Parsed:
     if found.value is not None:
         return _accept("extracted", found.value, text[found.start : found.end], found.start, keys, problem=found.broken)
     problem = _why_nothing(text, found)
-    if repair and problem.reason in _REPAIRABLE:
-        value = _repair(text[found.broken_at : found.broken_at + MAX_REPAIR_CHARS])
+    if repair and found.broken_objects == 1 and problem.reason in _REPAIRABLE:
+        value = _repair(text[found.broken_at : found.broken_end])
         if value is not None:
             parsed = _accept("repaired", value, json.dumps(value), found.broken_at, keys, problem=problem)
             if parsed.value is not None:
@@ -372,9 +375,9 @@ def _search(text: str) -> _Findings:
             continue
         position = at + 1
         if kind == "alien":
-            found.note_broken(text, at, len(text))
             if closing_braces is None:
                 closing_braces = _closing_braces(text)
+            found.note_broken(text, at, closing_braces.get(at, len(text)))
             position = closing_braces.get(at, position)
             continue
         if kind == "array" and at < no_array_before:
@@ -494,7 +497,7 @@ def _invalid(text: str, start: int, end: int, too_deep_at: int | None = None) ->
 
 def _repair(text: str) -> dict[str, JSONValue] | None:
     """What json-repair makes of a text; None where that is not one object of plain JSON values."""
-    if text.count("{") + text.count("[") > 4 * MAX_DEPTH:
+    if len(text) > MAX_REPAIR_CHARS or text.count("{") + text.count("[") > 4 * MAX_DEPTH:
         return None
     from json_repair import repair_json
 
