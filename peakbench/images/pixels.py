@@ -1,6 +1,6 @@
 """What needs the pixels: a full decode that names what is odd about an image, and resizing, on request only.
 
-Both need Pillow (the extra ``data``) and both are slow beside everything else here (some milliseconds an image): they are
+Both need Pillow (the extra ``data``) and are slow beside everything else here (some milliseconds an image): they are
 called from ``data check`` and from a thread, never from the event loop.
 """
 
@@ -40,7 +40,7 @@ def inspect(image: Image) -> list[str]:
     """Decode an image and name what a server may trip over; an empty list for a sound one.
 
     Each finding is ``name: words``. Names: ``truncated``, ``undecodable``, ``huge`` (not decoded), ``small``,
-    ``rotated`` (by EXIF: some servers turn it, some do not), ``cmyk``, ``animated``, ``16-bit``, ``transparent``. An image
+    ``rotated`` (by EXIF: some servers turn it), ``cmyk``, ``animated``, ``16-bit``, ``transparent``. An image
     by URL has none: its bytes are not here.
 
     Raises:
