@@ -286,26 +286,27 @@ class Bootstrap:
 
     def __init__(self, columns: Floats, *, resamples: int, seed: int) -> None:
         self.columns = np.ascontiguousarray(columns, dtype=np.float64)
-        self.total = self.columns.sum(axis=0)
         self._counts = np.count_nonzero(self.columns, axis=0).astype(np.int64)
-        self._sums = self._draw(resamples, seed)
-
-    def _draw(self, resamples: int, seed: int) -> Floats:
-        n, width = self.columns.shape
         places: dict[bytes, int] = {}
-        where = [places.setdefault(self.columns[:, j].tobytes(), len(places)) for j in range(width)]
-        first = [where.index(place) for place in range(len(places))]
-        distinct = np.ascontiguousarray(self.columns[:, first])
+        where = [places.setdefault(column.tobytes(), len(places)) for column in self.columns.T]
+        distinct = np.ascontiguousarray(self.columns[:, [where.index(place) for place in range(len(places))]])
+        # Exactly rounded sums: a value does not depend on the order of the samples.
+        self.total = np.array([math.fsum(column.tolist()) for column in distinct.T])[where]
+        self._sums = self._draw(distinct, resamples, seed)[:, where]
+
+    @staticmethod
+    def _draw(columns: Floats, resamples: int, seed: int) -> Floats:
+        n, width = columns.shape
         random = np.random.default_rng(seed)
-        sums = np.empty((resamples, len(first)))
+        sums = np.zeros((resamples, width))
         block = max(1, min(resamples, _BLOCK // max(n, 1)))
         for start in range(0, resamples if n else 0, block):
             rows = min(block, resamples - start)
             drawn = random.integers(0, n, size=(rows, n), dtype=np.int32)
             drawn += np.arange(rows, dtype=np.int32)[:, None] * np.int32(n)
             counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
-            np.matmul(counts.astype(np.float64), distinct, out=sums[start : start + rows])
-        return sums[:, where]
+            np.matmul(counts.astype(np.float64), columns, out=sums[start : start + rows])
+        return sums
 
     def resampled(self, statistic: Statistic) -> Floats:
         """Return the statistic of every resample in which it is defined."""
@@ -365,6 +366,11 @@ class Moments:
         self.mean += apart * (m / total)
         self._counts += np.count_nonzero(block, axis=0)
         self.n = total
+
+    @property
+    def total(self) -> Floats:
+        """The sum of each column."""
+        return self.mean * self.n
 
     @property
     def covariance(self) -> Floats:

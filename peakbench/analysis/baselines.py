@@ -106,6 +106,10 @@ class ValueCounts:
         self._budget.characters -= len(key)
         return True
 
+    def most_common(self, n: int) -> list[str]:
+        """Return the n most frequent strings as spelled, then by code point."""
+        return sorted(self._spellings, key=lambda text: (-self._spellings[text], text))[:n]
+
     def groups(self) -> dict[str, _Group]:
         """Return the values by canonical form, the most frequent first, then by code point."""
         found: dict[str, _Group] = dict(self._others)
