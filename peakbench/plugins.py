@@ -213,7 +213,7 @@ def _offers(manager: pluggy.PluginManager, name: str, plugin: object) -> Offers:
                 )
         given = {key: _ask(manager, plugin, key, kinds) for key, kinds in offered.items()}
         if not any(items is not None for items in given.values()):
-            raise PluginError("implements no hook; mark its functions with peakbench.hookspecs.hookimpl")
+            raise PluginError("implements no hook; mark its functions with peakbench.hookimpl")
         return Offers(**{key: items or () for key, items in given.items()})
     except BaseException:
         if manager.has_plugin(name):

@@ -1,0 +1,74 @@
+"""What several test files use."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A fresh virtual environment that sees the packages of this one, but not its editable installs."""
+
+    folder: Path
+
+    @property
+    def python(self) -> str:
+        return str(self.folder / "bin" / "python")
+
+    @property
+    def site(self) -> Path:
+        return next(self.folder.glob("lib/python*/site-packages"))
+
+    def add_path(self, folder: Path) -> None:
+        """Make what lies in a folder importable, after what is installed."""
+        with (self.site / "zz_paths.pth").open("a", encoding="utf-8") as file:
+            file.write(f"{folder}\n")
+
+    def install(self, *what: str) -> None:
+        """Install without dependencies, without a network."""
+        offline = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "--quiet"]
+        self._run([sys.executable, "-m", "pip", "--python", self.python, "install", *offline, *what])
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """Run the environment's Python outside the repository; return what it wrote to stdout."""
+        return self._run([self.python, *arguments], code=code)
+
+    def _run(self, command: list[str], code: int = 0) -> str:
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+            env={key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "PYTHONHOME"}},
+        )
+        assert done.returncode == code, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def new_environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Environment]:
+    """Make a fresh virtual environment by name."""
+    for needed in ("pip", "hatchling"):
+        if importlib.util.find_spec(needed) is None:
+            pytest.skip(f"{needed} is not installed: pip install -e '.[dev]'")
+
+    def make(name: str) -> Environment:
+        folder = tmp_path_factory.mktemp("environments") / name
+        venv.create(folder, with_pip=False, symlinks=True)
+        environment = Environment(folder)
+        environment.add_path(Path(sysconfig.get_path("purelib")))
+        return environment
+
+    return make
