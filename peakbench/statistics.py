@@ -193,26 +193,24 @@ def quantile(ordered: Floats, share: float) -> Estimate:
     if not n:
         return Estimate(None, None, None, "none", 0, reason="no answer was timed")
     value = float(np.quantile(ordered, share))
-    from scipy.special import bdtr
-
+    start, reached = _binomial(n, share)
     tail = (1 - LEVEL) / 2
-
-    def first(reached: float) -> int:
-        low, high = 0, n
-        while low < high:
-            middle = (low + high) // 2
-            if float(bdtr(middle, n, share)) >= reached:
-                high = middle
-            else:
-                low = middle + 1
-        return low
-
-    # bdtr(k) = P(Bin <= k). The first k above the tail is l, for l - 1 is the last at or below it.
-    lower = first(math.nextafter(tail, 1.0))
-    upper = first(1 - tail) + 1
+    lower = start + int(np.searchsorted(reached, tail, side="right"))
+    upper = start + int(np.searchsorted(reached, 1 - tail, side="left")) + 1
     if lower < 1 or upper > n:
         return Estimate(value, None, None, "none", n, reason=f"{n} values are too few for an interval of this quantile")
     return Estimate(value, float(ordered[lower - 1]), float(ordered[upper - 1]), "order", n)
+
+
+def _binomial(n: int, share: float) -> tuple[int, Floats]:
+    """Return k and P(Bin(n, share) <= k), P(... <= k + 1), ... over twelve standard deviations around the mean."""
+    reach = 12 * math.sqrt(n * share * (1 - share)) + 12
+    first, last = max(0, int(n * share - reach)), min(n, int(n * share + reach))
+    k = np.arange(first, last, dtype=np.float64)
+    odds = math.log(share / (1 - share))
+    logs = np.concatenate([[0.0], np.cumsum(np.log((n - k) / (k + 1)) + odds)])
+    shares = np.exp(logs - logs.max())
+    return first, np.cumsum(shares) / shares.sum()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from peakbench.analysis.accumulation import Accumulator, FieldCounts, MetricCounts
+from peakbench.analysis.accumulation import Accumulator
 from peakbench.analysis.baselines import FloorName, Floors, ReferenceCounts, ValueCounts
+from peakbench.analysis.entries import field_entry, metric_entry, run_entry, slice_entry
 from peakbench.analysis.timings import Timings
-from peakbench.metrics.base import Comparator, Metric, MetricInfo
+from peakbench.metrics.base import Comparator, Metric
 from peakbench.parsing import read
-from peakbench.records import OUTCOMES, Completion, JSONValue, Prediction, Reference
+from peakbench.records import Completion, JSONValue, Prediction, Reference
 from peakbench.scoring import Scorer
-from peakbench.statistics import Bootstrap, Estimate, Moments, Ratio, Skill, doubts, quantile, wilson
+from peakbench.statistics import Bootstrap
 from peakbench.store import RunDirectory
 from peakbench.tasks import Task
 from peakbench.values import canonical
@@ -325,94 +326,31 @@ class _Pass:
         performance = self.timings.summary(workers=workers, wall_s=wall_s)
         entries = {}
         for metric in metrics:
-            name = metric.info.id
-            if metric.info.reduction == "run":
-                entries[name] = _run_entry(metric, performance)
+            info = metric.info
+            if info.reduction == "run":
+                entries[info.id] = run_entry(info, performance)
             else:
-                entries[name] = self._metric_entry(totals.metrics[name], estimator)
+                entries[info.id] = metric_entry(totals, info.id, estimator, broken=self.broken.get(info.id))
         samples = {key: self.counts[key] for key in ("total", "answers", *_STATES)}
         samples |= {
             key: self.counts[key] for key in ("truncated", "unasked", "refused", "duplicate_keys", "extra_keys")
         }
-        slices = {
-            key: {value: self._slice_entry(key, value, resamples, seed) for value in sorted(totals.slices[key])}
-            for key in self._slices
-        }
+        weights = {name: field.weight for name, field in self._task.fields.items()}
         return {
             "samples": {**samples, "failures": dict(self.failures)},
             "metrics": entries,
-            "fields": {name: self._field_entry(name, counts, estimator) for name, counts in totals.fields.items()},
-            "slices": slices,
+            "fields": {name: field_entry(totals, name, estimator, weight=weight) for name, weight in weights.items()},
+            "slices": {
+                key: {
+                    value: slice_entry(totals, found, resamples=resamples, seed=seed)
+                    for value, found in sorted(totals.slices[key].items())
+                }
+                for key in self._slices
+            },
             "performance": performance,
             "resamples": {"n": resamples if isinstance(estimator, Bootstrap) else 0, "seed": seed},
             "notes": list(self._notes),
         }
-
-    def _metric_entry(self, counts: MetricCounts, estimator: Bootstrap | Moments) -> dict[str, Any]:
-        info = counts.info
-        broken = self.broken.get(info.id)
-        if info.reduction == "median":
-            estimate = quantile(np.sort(np.frombuffer(counts.timings)) if counts.timings else np.zeros(0), 0.5)
-            return _entry(counts, estimate, broken)
-        ratio = self.totals.score(info.id)
-        estimate = _estimate(counts, ratio, estimator, n=counts.n)
-        entry = _entry(counts, estimate, broken)
-        places = self.totals.floors(info.id)
-        entry["floor"] = {name: estimator.estimate(at).value if counts.n else None for name, at in places.items()}
-        if places and counts.n and info.reads_answer:
-            # A ratio of sums may be 0 / 0 here (value_accuracy: no key is there); by definition it is the worst.
-            entry["floor"]["unparseable"] = info.worst
-        if places and self._task.answer == "text":
-            entry["floor"]["vocabulary"] = None
-        skill = _skill(counts, ratio, tuple(places.values()), estimator)
-        entry |= {
-            "skill": skill.value,
-            "skill_low": skill.low,
-            "skill_high": skill.high,
-            "skill_reason": skill.reason,
-        }
-        if info.reduction == "mean" and counts.sizes is not None and counts.sizes[0] != counts.sizes[1]:
-            entry["pooled"] = counts.pooled[0] / counts.pooled[1]
-        if broken is None:
-            entry["with_failures"] = _with_failures(counts, ratio, estimator)
-        return entry
-
-    def _field_entry(self, name: str, counts: FieldCounts, estimator: Bootstrap | Moments) -> dict[str, Any]:
-        estimate = estimator.estimate(self.totals.field(name))
-        doubt = doubts(counts.n, counts.imperfect, counts.above_worst) or estimate.unreliable
-        if counts.binary and estimate.value is not None:
-            # A field that is right or wrong is a rate: Wilson's interval holds where no answer is wrong, too.
-            estimate = wilson(round(estimate.value * estimate.n), estimate.n)
-            doubt = doubts(counts.n, None, None)
-        return {
-            "score": estimate.value,
-            "low": estimate.low,
-            "high": estimate.high,
-            "method": estimate.method,
-            "weight": self._task.fields[name].weight,
-            "n": counts.n,
-            **dict(zip(OUTCOMES, counts.outcomes.tolist(), strict=True)),
-            "floor": {floor: total / counts.n if counts.n else None for floor, total in counts.floors.items()},
-            "reason": estimate.reason,
-            "unreliable": doubt if estimate.low is not None else None,
-        }
-
-    def _slice_entry(self, key: str, value: str, resamples: int, seed: int) -> dict[str, Any]:
-        found = self.totals.slices[key][value]
-        estimator = found.columns.close(resamples=resamples, seed=seed)
-        metrics = {}
-        for name, counts in self.totals.metrics.items():
-            if counts.info.reduction != "median":
-                estimate = _estimate(counts, self.totals.score(name), estimator, n=None)
-                metrics[name] = {
-                    "value": estimate.value,
-                    "low": estimate.low,
-                    "high": estimate.high,
-                    "method": estimate.method,
-                    "n": estimate.n,
-                    "unreliable": estimate.unreliable or doubts(estimate.n, None, None),
-                }
-        return {"n": found.n, "metrics": metrics}
 
 
 def _with_parts(metrics: Sequence[Metric]) -> list[Metric]:
@@ -422,86 +360,3 @@ def _with_parts(metrics: Sequence[Metric]) -> list[Metric]:
         if metric.info.has_floor or metric.info.id in wanted:
             wanted |= {metric.info.id, *metric.requires}
     return [metric for metric in metrics if metric.info.id in wanted]
-
-
-def _estimate(counts: MetricCounts, ratio: Ratio, estimator: Bootstrap | Moments, *, n: int | None) -> Estimate:
-    """Return a metric's value with the interval that its reduction asks for, inside its range."""
-    info = counts.info
-    found = estimator.estimate(ratio)
-    if info.reduction == "rate" and counts.binary and found.value is not None:
-        return wilson(round(found.value * found.n), found.n)
-    low, high = found.low, found.high
-    if found.method == "normal" and low is not None and high is not None:
-        low = low if info.low is None else max(low, info.low)
-        high = high if info.high is None else min(high, info.high)
-    return Estimate(found.value, low, high, found.method, found.n if n is None else n, found.reason, found.unreliable)
-
-
-def _skill(counts: MetricCounts, ratio: Ratio, floors: tuple[Ratio, ...], estimator: Bootstrap | Moments) -> Estimate:
-    info = counts.info
-    if not floors or info.best is None or not counts.n:
-        reason = "the metric has no floor" if not floors else "the range has no best value"
-        return Estimate(None, None, None, "none", 0, reason if counts.n else "no sample is scored")
-    found = estimator.estimate(Skill(ratio, floors, info.best, info.higher_is_better))
-    if found.value is None:
-        return Estimate(None, None, None, "none", found.n, "the floor is the best value already")
-    return found
-
-
-def _entry(counts: MetricCounts, estimate: Estimate, broken: str | None) -> dict[str, Any]:
-    info = counts.info
-    common = counts.reasons.most_common(1)
-    reason = broken or (common[0][0] if common else estimate.reason)
-    doubt = None
-    if estimate.method in {"bca", "percentile", "normal"}:
-        best, worst = info.best is not None, info.worst is not None
-        doubt = doubts(estimate.n, counts.imperfect if best else None, counts.above_worst if worst else None)
-    elif estimate.method == "wilson":
-        doubt = doubts(estimate.n, None, None)
-    return {
-        "value": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "method": estimate.method,
-        "n": estimate.n,
-        "unscored": counts.unscored,
-        "reason": reason,
-        "unreliable": (doubt or estimate.unreliable) if estimate.low is not None else None,
-        "signature": info.signature,
-        "floor": {},
-        "skill": None,
-        "skill_low": None,
-        "skill_high": None,
-        "skill_reason": "the metric has no floor",
-        "with_failures": {"low": None, "high": None},
-        **_declared(info),
-    }
-
-
-def _declared(info: MetricInfo) -> dict[str, Any]:
-    return {
-        "title": info.title,
-        "unit": info.unit,
-        "range": [info.low, info.high],
-        "higher_is_better": info.higher_is_better,
-    }
-
-
-def _run_entry(metric: Metric, performance: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entry of a metric with one number a run."""
-    info = metric.info
-    if info.family != "performance":
-        return _entry(MetricCounts(info), Estimate(None, None, None, "none", 0, "no journal gives this number"), None)
-    value = performance["samples_per_s"]
-    reason = "no wall time: the answers came from elsewhere" if value is None else None
-    return _entry(MetricCounts(info), Estimate(value, None, None, "none", performance["latency_s"]["n"], reason), None)
-
-
-def _with_failures(counts: MetricCounts, ratio: Ratio, estimator: Bootstrap | Moments) -> dict[str, float | None]:
-    info = counts.info
-    pooled = info.reduction == "pooled"
-    size = float(estimator.total[ratio.denominator]) / max(counts.n, 1)
-    return {
-        end: None if reading is None else counts.failures.value(reading, size=size, pooled=pooled)
-        for end, reading in (("low", info.low), ("high", info.high))
-    }
