@@ -221,15 +221,11 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a metric is built in: the task, the null list in force, the models.
-
-    ``null_list`` names the null list in a signature: ``default`` for the one that ships, else 8 hex digits.
-    """
+    """What a metric is built in: the task, the null list in force, the models."""
 
     task: Task
     nulls: frozenset[str]
     tools: Tools
-    null_list: str = "default"
 
 
 class NoParameters(BaseModel, extra="forbid", frozen=True):

@@ -106,9 +106,7 @@ class Registry:
                 expected="ids of metrics, 'default' or 'all'",
                 hint="; ".join([nearest(name, [*self.ids, *SETS]) for name in unknown] + self._refused()),
             )
-        nulls = self.nulls_of(task)
-        named = "default" if nulls == self.shipped_nulls else _digest(nulls)
-        setting = Setting(task=task, nulls=nulls, tools=tools, null_list=named)
+        setting = Setting(task=task, nulls=self.nulls_of(task), tools=tools)
         built: dict[str, Metric] = {}
         asked = [
             one for name in wanted for one in self._members(name) if name not in SETS or self._fits(one, setting, built)
@@ -223,6 +221,8 @@ class Registry:
             for part in parts:
                 self._build_one(part, setting, built)
             signature += f"|of:{_digest(built[part].info.signature for part in parts)}"
+        if "reference" in kind.needs:
+            signature += f"|null:{'default' if setting.nulls == self.shipped_nulls else _digest(setting.nulls)}"
         info = MetricInfo(
             id=name,
             title=definition.title,
@@ -253,8 +253,8 @@ class Registry:
     def signature(self, name: str) -> str:
         """Return what a definition alone says about a metric's number: id, version, parameters.
 
-        A composite has ``of:`` with a digest of its parts' signatures behind it. Kinds add what else changes the
-        number: the null list, the comparators, the identity of a model.
+        A built metric's signature goes on with ``of:`` and a digest of its parts' signatures where it is a composite,
+        with the null list where it needs a reference, and with what its kind adds: comparators, libraries, models.
         """
         definition = self.definitions[name]
         parameters = self.parameters[name].model_dump(mode="json", by_alias=True, exclude_none=True)

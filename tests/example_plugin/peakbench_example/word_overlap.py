@@ -1,6 +1,6 @@
 """The metric: how many words reference and answer share."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import BaseModel
@@ -41,9 +41,8 @@ class WordOverlap:
 
 
 def build(info: MetricInfo, parameters: Parameters, setting: Setting) -> WordOverlap:
-    """Build the metric. Its number depends on which values count as null, and the signature says so."""
-    signature = f"{info.signature}|null:{setting.null_list}"
-    return WordOverlap(replace(info, signature=signature), frozenset(parameters.ignore))
+    """Build the metric for one task; ``setting`` holds the task, its null list and the models at hand."""
+    return WordOverlap(info, frozenset(parameters.ignore))
 
 
 WORD_OVERLAP = MetricKind("word_overlap", build, Parameters, needs=frozenset({"reference"}))
