@@ -149,10 +149,15 @@ class Fingerprint:
 
 def _plain(value: JSONValue) -> JSONValue:
     """Write whole floats as integers: Parquet gives 32.0 where JSON has 32."""
+    kind = type(value)
+    if kind is str or value is None:  # nearly every value; a million samples have ten million
+        return value
+    if kind is dict:
+        return {key: item if type(item) is str or item is None else _plain(item) for key, item in value.items()}
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return _plain(dict(value))
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value) if abs(value) < 2**53 else value
+    if kind is float and value.is_integer() and abs(value) < 2**53:
+        return int(value)
     return value

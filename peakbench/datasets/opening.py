@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from peakbench.datasets.columnar import is_huggingface, read_folder, read_parque
 from peakbench.datasets.lines import read_jsonl
 from peakbench.datasets.samples import SampleReader
 from peakbench.datasets.tables import Columns, read_csv
-from peakbench.errors import DataError, DataProblem, nearest
+from peakbench.errors import DataError, DataProblem
 from peakbench.records import Sample
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
@@ -91,8 +93,7 @@ def _choose(spec: str, readers: Sequence[Reader]) -> tuple[Reader, str]:
         folder = spec.rpartition("#")[0]
         if folder and Path(folder).is_dir() and "hf" in by_name:
             return by_name["hf"], spec
-        near = sorted(entry.name for entry in path.parent.iterdir())[:1000] if path.parent.is_dir() else []
-        raise DataError("no such file or folder", where=spec, hint=nearest(path.name, near) if near else None)
+        raise DataError("no such file or folder", where=spec, hint=_similar(path))
     fitting = [(ending, reader) for reader in readers for ending in reader.endings if spec.lower().endswith(ending)]
     if not fitting:
         raise DataError(
@@ -102,6 +103,16 @@ def _choose(spec: str, readers: Sequence[Reader]) -> tuple[Reader, str]:
             hint=f"or say which form it is: {', '.join(f'{name}:{spec}' for name in list(by_name)[:2])}",
         )
     return max(fitting, key=lambda pair: len(pair[0]))[1], spec
+
+
+def _similar(path: Path) -> str | None:
+    """Name a file beside the missing one whose name is like it."""
+    try:
+        names = [entry.name for entry in islice(path.parent.iterdir(), 1000)]
+    except OSError:
+        return f"there is no folder {path.parent} either"
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f"did you mean '{close[0]}'?" if close else None
 
 
 def _choose_folder(path: Path, by_name: Mapping[str, Reader]) -> tuple[Reader, str]:

@@ -40,7 +40,7 @@ class SampleReader:
 
     def read(self, value: object, where: str) -> Sample | list[DataProblem]:
         """Return the sample, or everything that is wrong with the mapping (at least one problem)."""
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):
             return [DataProblem(where, f"a sample is a JSON object, this is {_kind(value)}")]
         wrong: list[str] = []
         for key in value:
@@ -55,10 +55,10 @@ class SampleReader:
         if prompt is not None and (not isinstance(prompt, str) or not prompt.strip()):
             wrong.append(f"'prompt' is {_kind(prompt)}, expected text or null")
         reference = value.get("reference")
-        if reference is not None and not isinstance(reference, Mapping | str):
+        if reference is not None and not isinstance(reference, dict | str | Mapping):
             wrong.append(f"'reference' is {_kind(reference)}, expected an object, text or null")
         metadata = value.get("metadata")
-        if metadata is not None and not isinstance(metadata, Mapping):
+        if metadata is not None and not isinstance(metadata, dict | Mapping):
             wrong.append(f"'metadata' is {_kind(metadata)}, expected an object")
         images = self._images(value, wrong)
         if wrong:
@@ -86,7 +86,7 @@ class SampleReader:
         key: str | None = None
         if isinstance(value, ImageSource):
             return value
-        if isinstance(value, Mapping):
+        if not isinstance(value, str) and isinstance(value, Mapping):
             unknown = [str(k) for k in value if k not in IMAGE_KEYS]
             given = [k for k in ("path", "url", "data") if value.get(k) is not None]
             label = value.get("label")

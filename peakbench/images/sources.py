@@ -172,7 +172,7 @@ def _url(source: ImageSource, allow_urls: bool) -> Image:
         raise ImageError(
             "images by URL are off: the server would fetch them, and nothing pins what they show",
             where=url[:200],
-            hint="download them, or allow them: --allow-urls, allow_urls=True",
+            hint="download them, or allow them: --allow-image-urls, allow_urls=True",
         )
     if len(url) > _URL_CHARACTERS or not url.isprintable() or " " in url:
         raise ImageError("not a URL that can be sent", where=url[:200], expected="http:// or https://, no spaces")
@@ -195,7 +195,7 @@ def _inside(source: ImageSource, allow_outside: bool) -> str:
     folder = _resolved_folder(os.path.abspath(source.base))  # noqa: PTH100 - absolute, or the cache forgets chdir
     if not path.startswith(folder.rstrip(os.sep) + os.sep):
         raise ImageError(
-            f"the path leads out of the folder of the data set, to {path}",
+            "the path leads out of the folder of the data set" + (f", to {path}" if path != value else ""),
             where=value,
             expected=f"a path inside {folder}",
             hint="move the images there, or allow it: --allow-outside, allow_outside=True",
