@@ -32,7 +32,11 @@ class PanelOption(click.Option):
 
 
 class Command(click.Command):
-    """A command whose options are grouped by panel; an unknown option names the nearest."""
+    """A command whose options are grouped by panel; ``--debug`` may stand behind it as before it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, hidden=True))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one section a panel, in the order in which the panels first appear."""

@@ -24,7 +24,7 @@ def metrics() -> None:
 def list_metrics(as_json: bool) -> None:
     """List the metrics; those marked * are scored where none is named."""
     from peakbench.builtins import open_registry
-    from peakbench.report.tables import Page, Table, neutral
+    from peakbench.report.tables import Lines, Page, Table, neutral
 
     registry = open_registry()
     if as_json:
@@ -39,6 +39,7 @@ def list_metrics(as_json: bool) -> None:
         )
     columns = ["metric", "family", "better", "range", "title"]
     page.add(Table(columns, rows, "", frozenset(columns)))
+    page.add(Lines(["* scored where no metric is named"]))
     write_page(page)
 
 
@@ -76,7 +77,7 @@ def show_metric(metric: str, as_json: bool) -> None:
         ["defined by", neutral(shown["origin"])],
         ["signature", neutral(shown["signature"])],
     ]
-    page.add(Table(["", "value"], rows, "", frozenset({"value"})))
+    page.add(Table(["", ""], rows, "", frozenset({""})))
     write_page(page)
 
 
@@ -89,13 +90,14 @@ def check(file: str, as_json: bool) -> None:
     Every metric of the file scores trial answers (right, wrong, empty, unreadable) to the garment task; a value
     outside the declared range is an error.
     """
-    from peakbench.builtins import open_registry
+    from peakbench.builtins import definition_file, open_registry
     from peakbench.cli.trial import trial
     from peakbench.registry.definitions import read_source
     from peakbench.report.tables import Lines, Page, Table, percent
 
     path = Path(file)
-    registry = open_registry(extra=[path])
+    shipped = path.exists() and path.resolve() == definition_file().resolve()
+    registry = open_registry(extra=[] if shipped else [path])
     source = read_source(path, owner=file)
     ids = [entry.definition.id for entry in source.entries]
     found = trial(registry, ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import click
@@ -42,7 +43,7 @@ def plugins(as_json: bool) -> None:
         if plugin["package"] and plugin["package"] != plugin["name"]:
             title += f" (package {plugin['package']})"
         rows = [[kind.replace("_", " "), neutral(", ".join(names))] for kind, names in plugin["offers"].items()]
-        page.add(Table(["offers", ""], rows, neutral(title), frozenset({""})))
+        page.add(Table(["", ""], rows, neutral(title), frozenset({""})))
     page.add(Lines([neutral(f"{name} (package {package})") for name, package in commands.items()], "Commands"))
     page.add(Lines([neutral(broken) for broken in found.broken], "Broken", "note"))
     page.add(Lines([neutral(name) for name in found.blocked], "Blocked"))
@@ -51,6 +52,8 @@ def plugins(as_json: bool) -> None:
 
 def _name(item: Any) -> str:
     """What an offered thing is called: a kind's or task's name, a file's name."""
+    if isinstance(item, Path):
+        return item.stem if item.parent.name == "tasks" else item.name
     for attribute in ("name", "id"):
         if isinstance(getattr(item, attribute, None), str):
             return str(getattr(item, attribute))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,13 @@ import click
 from peakbench.cli.base import Command, PanelOption, json_option, say, write_json, write_page
 from peakbench.cli.options import resolve_options, with_settings
 from peakbench.config import FIELDS, Resolved, option_name
-from peakbench.errors import EndpointError
+from peakbench.errors import ConfigError, EndpointError, StoreError
 
 if TYPE_CHECKING:
     from peakbench.api import Plan
     from peakbench.config import RunSettings
     from peakbench.report.progress import Progress
+    from peakbench.runner import Started
 
 FAILED_REMAIN = 3
 INTERRUPTED = 130
@@ -67,10 +68,12 @@ def run(resume: bool, dry_run: bool, as_json: bool, quiet: bool, **values: Any) 
         plan = api.plan(**settings.arguments())
         _show_plan(plan, as_json=as_json)
         return 0
+    if resume:
+        _check_resumable(settings)
     out = settings.out or default_out(settings)
     again = resume_command(resolved, out)
     arguments = {**settings.arguments(), "out": out, "resume": resume}
-    progress = _progress(settings, out, resume=resume, quiet=quiet)
+    progress = _progress(settings, out, quiet=quiet)
     try:
         with progress as on_event:
             finished = api.run(**arguments, on_event=on_event)
@@ -111,6 +114,14 @@ def default_out(settings: RunSettings) -> str:
     return f"runs/{slug}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
+def _check_resumable(settings: RunSettings) -> None:
+    """``--resume`` may begin a run that is fully named (a script that always resumes); it must not begin another."""
+    if settings.out is None:
+        raise ConfigError("--resume needs the run that is to go on", expected="--out DIR")
+    if settings.endpoint is None and not (Path(settings.out) / "run.json").is_file():
+        raise StoreError("no run here to go on with", where=settings.out, expected="a run directory: it holds run.json")
+
+
 def resume_command(resolved: Resolved, out: str) -> str:
     """The command that goes on with a run: options that run.json does not hold are repeated, header values are not.
 
@@ -141,7 +152,7 @@ def resume_command(resolved: Resolved, out: str) -> str:
     return " ".join(words)
 
 
-def _progress(settings: RunSettings, out: str, *, resume: bool, quiet: bool) -> AbstractContextManager[Progress | None]:
+def _progress(settings: RunSettings, out: str, *, quiet: bool) -> AbstractContextManager[Progress | None]:
     """Say what a run begins with, and return what shows it in progress."""
     if quiet:
         return nullcontext()
@@ -156,19 +167,13 @@ def _progress(settings: RunSettings, out: str, *, resume: bool, quiet: bool) -> 
     say(f"run directory {out}")
     scorer: RunningScore | None = None
 
-    def started(event: Any) -> int | None:
-        """The directory is there when asking begins: it knows how much there is to ask, and the references."""
+    def started(event: Started) -> None:
         nonlocal scorer
         directory = RunDirectory.open(Path(out))
-        record = directory.run
-        if directory.task.answer == "json" and not scorer:
+        if directory.task.answer == "json":
             window = 8 * event.workers + 256
-            scorer = RunningScore(directory.task, registry, directory.samples(), repair=record.repair, window=window)
-        total = record.data.samples * record.repeats
-        if resume:
-            with closing(directory.index()) as index:
-                total -= sum(index.answered(s.id, r) for s in directory.samples() for r in range(record.repeats))
-        return total
+            samples = directory.samples()
+            scorer = RunningScore(directory.task, registry, samples, repair=settings.repair, window=window)
 
     return Progress(running=lambda batch: scorer(batch) if scorer else None, on_started=started)
 

@@ -84,6 +84,8 @@ def _as_header(value: Any, where: str) -> dict[str, str]:
         if not all(isinstance(item, str) for item in value.values()):
             raise _refused(value, where, 'headers = { "Name" = "value" }')
         pairs = dict(value)
+    elif not isinstance(value, str | list | tuple):
+        raise _refused(value, where, "'Name: value'")
     else:
         pairs = {}
         for item in [value] if isinstance(value, str) else value:

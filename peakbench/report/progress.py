@@ -63,7 +63,7 @@ class State:
             else:
                 self.failures[failure.kind] += 1
         elif isinstance(event, Started):
-            self.total, self.workers = event.total if event.total is not None else self.total, event.workers
+            self.total, self.workers = event.total, event.workers
             self.phase, self.began = "asking", time.monotonic()
         elif isinstance(event, Retrying):
             self.retries += 1
@@ -145,8 +145,8 @@ def duration(seconds: float) -> str:
 class Progress:
     """Shows a run in progress on ``file``; a context manager, called with each event.
 
-    ``running``: takes finished completions in batches and returns the running score, None for no score. It is called in
-    the drawing thread.
+    ``running`` takes finished completions in batches, in the drawing thread, and returns the running score (None: no
+    score). ``on_started`` is called in the loop's thread when asking begins: the run directory is there by then.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Progress:
         file: IO[str] | None = None,
         terminal: bool | None = None,
         running: Callable[[list[Completion]], float | None] | None = None,
-        on_started: Callable[[Started], int | None] | None = None,
+        on_started: Callable[[Started], None] | None = None,
         refresh_s: float = REFRESH_S,
         line_every_s: float = LINE_EVERY_S,
     ) -> None:
@@ -173,8 +173,8 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Count an event; cheap, for the loop's thread."""
-        if isinstance(event, Started) and self._on_started and event.total is None:
-            self.state.total = self._on_started(event)
+        if isinstance(event, Started) and self._on_started:
+            self._on_started(event)
         self.state.take(event)
         if self._running and isinstance(event, Finished):
             self._pending.append(event.completion)
@@ -201,7 +201,8 @@ class Progress:
             self._live.stop()
         state = self.state
         if state.phase != "preparing":
-            took = duration(time.monotonic() - state.began)
+            seconds = time.monotonic() - state.began
+            took = duration(seconds) if seconds >= 10 else f"{seconds:.1f} s"
             failed = f", {state.failures.total():,} failed" if state.failures else ""
             self.file.write(f"{state.answered:,} answered{failed} in {took}\n")
             self.file.flush()
@@ -230,7 +231,7 @@ class Progress:
         tenth = 10 * state.done // state.total if state.total else 0
         since, last_tenth = self._said
         waited = now - since
-        if waited >= self._line_every_s or (tenth > last_tenth >= 0 and waited >= self._line_every_s / 10):
+        if waited >= self._line_every_s or (tenth > last_tenth >= 0 and waited >= self._line_every_s / 5):
             self._said = (now, tenth)
             self.file.write(progress_line(state, now, time.time(), score=self._score) + "\n")
             self.file.flush()

@@ -39,7 +39,7 @@ def sample_page(view: SampleLike, task: Task) -> Page:
         label = f"{neutral(image.label)}: " if image.label else ""
         head.append(f"image {label}{neutral(where, limit=200)} ({neutral(image.media_type)}, {size})")
     for key, value in record.metadata.items():
-        head.append(f"{neutral(key)} {_value(value)}")
+        head.append(f"{neutral(key, limit=40)} {_value(value, 100)}")
     if record.prompt:
         head.append(f"prompt {neutral(record.prompt, limit=200)}")
     page.add(Lines(head, kind="heading"))
@@ -131,12 +131,12 @@ def _text(title: str, text: str | None) -> Lines | None:
     return Lines(neutral(text, limit=TEXT_SHOWN, keep="\n").split("\n"), title)
 
 
-def _value(value: Any) -> str:
+def _value(value: Any, limit: int = VALUE_SHOWN) -> str:
     if value is _ABSENT:
         return "(absent)"
     if isinstance(value, str):
-        return neutral(value, limit=VALUE_SHOWN) or '""'
+        return neutral(value, limit=limit) or '""'
     try:
-        return neutral(json.dumps(value, ensure_ascii=False), limit=VALUE_SHOWN)
+        return neutral(json.dumps(value, ensure_ascii=False), limit=limit)
     except (ValueError, RecursionError):
         return "(cannot be shown)"

@@ -11,6 +11,13 @@ from peakbench.report.tables import Lines, Page, Table, neutral, percent, quanti
 
 Summary = Mapping[str, Any]
 STATES = ("strict", "extracted", "repaired", "off_schema", "unparseable", "text")
+SLICES_SHOWN = 30
+ODDITIES = {
+    "truncated": "truncated at the token limit",
+    "refused": "refused",
+    "duplicate_keys": "with a key twice",
+    "extra_keys": "with unknown keys",
+}
 _OUTCOME_TITLES = {"correct": "correct", "correct_null": "null ok"}
 
 
@@ -33,7 +40,7 @@ def summary_page(summary: Summary, *, path: str | None = None, resume: str | Non
     for table in slice_tables(summary.get("slices") or {}):
         page.add(table)
     page.add(_answers(summary["samples"]))
-    page.add(_speed(summary.get("performance") or {}))
+    page.add(_speed(summary))
     page.add(Lines(list(_notes(summary, resume)), "Notes", "note"))
     return page
 
@@ -49,7 +56,7 @@ def _header(summary: Summary, path: str | None) -> Lines:
     if data.get("name"):
         first += f" on {neutral(data['name'], limit=80)}"
     total = samples.get("total", 0)
-    counted = f"{total:,} sample{'s' if total != 1 else ''}"
+    counted = _counted(total, "sample")
     repeats = run.get("repeats") or 1
     if repeats > 1:
         counted += f" x {repeats} repeats = {samples.get('answers', 0):,} answers"
@@ -81,7 +88,7 @@ def metric_table(metrics: Mapping[str, Summary], *, failed: bool = False) -> Tab
         rows.append(
             [
                 neutral(name) + ("" if entry.get("higher_is_better", True) else " (low is good)"),
-                percent(value) + ("*" if value is not None and entry.get("unreliable") else ""),
+                percent(value) + _mark(entry),
                 interval(entry.get("low"), entry.get("high")),
                 interval(both.get("low"), both.get("high")),
                 f"{percent(floor[1])} {floor[0]}" if floor else "-",
@@ -135,7 +142,7 @@ def field_table(fields: Mapping[str, Summary]) -> Table:
             [
                 neutral(name),
                 "-" if weight is None else f"{weight:g}",
-                percent(entry.get("score")),
+                percent(entry.get("score")) + _mark(entry),
                 interval(entry.get("low"), entry.get("high")),
                 *(f"{entry.get(outcome) or 0:,}" for outcome in OUTCOMES),
             ]
@@ -149,9 +156,12 @@ def slice_tables(slices: Mapping[str, Any]) -> Iterator[Table]:
     for key, values in slices.items():
         names = list(dict.fromkeys(name for entry in values.values() for name in entry.get("metrics", {})))
         rows = []
-        for value, entry in values.items():
-            cells = [percent(entry.get("metrics", {}).get(name, {}).get("value")) for name in names]
+        for value, entry in list(values.items())[:SLICES_SHOWN]:
+            found = (entry.get("metrics", {}).get(name, {}) for name in names)
+            cells = [percent(one.get("value")) + _mark(one) for one in found]
             rows.append([neutral(value, limit=40), f"{entry.get('n', 0):,}", *cells])
+        if len(values) > SLICES_SHOWN:
+            rows.append([f"... and {len(values) - SLICES_SHOWN:,} more", *("" for _ in (0, *names))])
         if rows:
             yield Table([neutral(key), "n", *(neutral(name) for name in names)], rows, f"By {neutral(key)}, %")
 
@@ -159,58 +169,81 @@ def slice_tables(slices: Mapping[str, Any]) -> Iterator[Table]:
 def _answers(samples: Summary) -> Lines:
     states = [f"{samples[state]:,} {state.replace('_', '-')}" for state in STATES if samples.get(state)]
     lines = [", ".join(states) or "none"]
-    odd = [f"{samples['truncated']:,} truncated at the token limit"] if samples.get("truncated") else []
-    for key, words in (
-        ("duplicate_keys", "with a key twice"),
-        ("extra_keys", "with unknown keys"),
-        ("refused", "refused"),
-    ):
-        if samples.get(key):
-            odd.append(f"{samples[key]:,} {words}")
+    odd = [f"{samples[key]:,} {words}" for key, words in ODDITIES.items() if samples.get(key)]
     if odd:
         lines.append("of these " + ", ".join(odd))
     if samples.get("failed"):
-        lines.append(f"{samples['failed']:,} failed: no answer came; not scored")
+        kinds = [
+            f"{count:,} {neutral(kind).replace('_', ' ')}" for kind, count in (samples.get("failures") or {}).items()
+        ]
+        lines.append(f"{samples['failed']:,} failed, not scored" + (f": {', '.join(kinds)}" if kinds else ""))
+    if samples.get("unasked"):
+        lines.append(f"{samples['unasked']:,} not asked yet")
     return Lines(lines, "Answers")
 
 
-def _speed(performance: Summary) -> Lines | None:
+def _speed(summary: Summary) -> Lines | None:
+    performance = summary.get("performance") or {}
     lines = []
     for key, words in (("latency_s", "latency"), ("ttft_s", "first token")):
         times = performance.get(key) or {}
-        if any(times.get(name) is not None for name in ("p50", "p90", "p99")):
+        if times.get("p50") is not None:
             parts = (f"{name} {quantity(times.get(name), 's')}" for name in ("p50", "p90", "p99"))
             lines.append(f"{words} " + ", ".join(parts))
     rate = performance.get("samples_per_s")
     if rate is not None:
         workers = performance.get("workers")
-        at = f" at {workers} worker{'s' if workers != 1 else ''}" if workers else ""
-        lines.append(f"{quantity(rate)} samples/s{at}, {quantity(performance.get('wall_s'), 's')} in all")
+        at = f" at {_counted(workers, 'worker')}" if workers else ""
+        lines.append(f"throughput {quantity(rate)} samples/s{at}, {quantity(performance.get('wall_s'), 's')} in all")
     tokens = performance.get("tokens") or {}
-    counted = [
-        f"{value:,} {neutral(name).replace('_', ' ')}" for name, value in tokens.items() if isinstance(value, int)
-    ]
-    if counted:
-        lines.append("tokens: " + ", ".join(counted))
+    if tokens.get("n"):
+        counted = [f"{tokens.get(name) or 0:,} {name}" for name in ("prompt", "completion")]
+        rate = tokens.get("per_s")
+        lines.append(f"tokens {', '.join(counted)}" + (f", {quantity(rate)} a second" if rate is not None else ""))
+    for reason, names in _unscored(summary, timed=True).items():
+        lines.append(f"{', '.join(names)}: {reason}")
     return Lines(lines, "Speed") if lines else None
 
 
-def _notes(summary: Summary, resume: str | None) -> Iterator[str]:
-    if _failed(summary):
-        many = _failed(summary)
-        asks = f"; ask again: {resume}" if resume else "; ask again with --resume"
-        yield f"{many:,} request{'s' if many != 1 else ''} failed and {'are' if many != 1 else 'is'} not scored{asks}"
-    if any(entry.get("unreliable") and entry.get("value") is not None for entry in summary["metrics"].values()):
-        yield "* unreliable interval: fewer than 100 samples, or fewer than 10 of them imperfect"
-    if summary["samples"].get("truncated"):
-        yield "some answers were cut off at the token limit: raise --max-tokens"
+def _unscored(summary: Summary, *, timed: bool) -> dict[str, list[str]]:
+    """Reason -> metrics without a value for it, those with a unit (timings) or those without."""
     reasons: dict[str, list[str]] = {}
     for name, entry in summary["metrics"].items():
-        if entry.get("value") is None or entry.get("unscored"):
-            reasons.setdefault(str(entry.get("reason") or "no reason given"), []).append(name)
-    for reason, names in reasons.items():
-        many_unscored = all(summary["metrics"][name].get("value") is None for name in names)
-        what = "unscored" if many_unscored else "unscored in part"
-        yield f"{', '.join(neutral(name) for name in names)} {what}: {neutral(reason, limit=300)}"
+        if bool(entry.get("unit")) == timed and entry.get("value") is None:
+            reasons.setdefault(neutral(entry.get("reason") or "no reason given", limit=300), []).append(neutral(name))
+    return reasons
+
+
+def _mark(entry: Summary) -> str:
+    return "*" if entry.get("value", entry.get("score")) is not None and entry.get("unreliable") else ""
+
+
+def _notes(summary: Summary, resume: str | None) -> Iterator[str]:
+    samples, metrics = summary["samples"], summary["metrics"]
+    left = _failed(summary) + int(samples.get("unasked") or 0)
+    if left:
+        yield f"{_counted(left, 'request')} without an answer; ask again: {resume or '--resume'}"
+    if samples.get("truncated"):
+        yield f"{_counted(samples['truncated'], 'answer')} cut off at the token limit: raise --max-tokens"
+    entries = [*metrics.values(), *(summary.get("fields") or {}).values()]
+    entries += [
+        one
+        for key in (summary.get("slices") or {}).values()
+        for value in key.values()
+        for one in value["metrics"].values()
+    ]
+    doubts = dict.fromkeys(neutral(one["unreliable"]).partition(" (")[0] for one in entries if _mark(one))
+    if doubts:
+        yield f"* interval unreliable: {'; '.join(doubts)}"
+    for reason, names in _unscored(summary, timed=False).items():
+        yield f"{', '.join(names)} unscored: {reason}"
+    for name, entry in metrics.items():
+        if entry.get("value") is not None and entry.get("unscored") and not entry.get("unit"):
+            reason = neutral(entry.get("reason") or "-", limit=300)
+            yield f"{neutral(name)}: {_counted(entry['unscored'], 'answer')} unscored: {reason}"
     for note in summary.get("notes") or ():
         yield neutral(note, limit=500)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

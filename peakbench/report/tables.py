@@ -77,7 +77,10 @@ def quantity(value: float | None, unit: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns and rows of text. The first column is aligned left, as are those named in ``left``; numbers right."""
+    """Columns and rows of text; without a head where no column has a name.
+
+    The first column is aligned left, as are those named in ``left``; numbers right. ``faint``: rows that stand back.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -134,7 +137,7 @@ def _plain(block: Table | Lines) -> Iterable[str]:
         for line in block.lines:
             yield indent + line
         return
-    rows = [block.columns, *block.rows]
+    rows = [block.columns, *block.rows] if any(block.columns) else block.rows
     widths = [max(_width(row[index]) for row in rows) for index in range(len(block.columns))]
     for row in rows:
         cells = (
@@ -191,7 +194,8 @@ def _style(block: Table | Lines, index: int) -> str:
     if index < 0:
         return "bold"
     if isinstance(block, Table):
-        return "bold" if index == 0 else "dim" if index - 1 in block.faint else ""
+        index -= any(block.columns)
+        return "bold" if index < 0 else "dim" if index in block.faint else ""
     if block.kind == "heading":
         return "bold" if index == 0 else ""
     return "yellow" if block.kind == "note" else ""
