@@ -15,7 +15,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -31,6 +31,8 @@ _FOLDED = re.compile(rf"[\s{_DASHES}]+")
 _SIGN = re.compile(rf"[\s{_DASHES}]*[{_DASHES}](?=\d)")
 _DEEPEST = 64
 _LONG = 1_000
+_CACHED = 256
+_MOST_CACHED = 16_384
 _MOST_MARKS = 30
 
 
@@ -55,7 +57,14 @@ def _stream_safe(text: str) -> str:
 
 
 def _squeezed(text: str) -> str:
+    return _squeezed_cached(text) if len(text) <= _CACHED else _squeezed_text(text)
+
+
+def _squeezed_text(text: str) -> str:
     return " ".join(_normal(text).split())
+
+
+_squeezed_cached = lru_cache(maxsize=_MOST_CACHED)(_squeezed_text)
 
 
 def fold_nulls(strings: Iterable[str]) -> frozenset[str]:
@@ -112,14 +121,7 @@ def canonical(value: JSONValue) -> str:
     False
     """
     if isinstance(value, str):
-        text = _normal(value)
-        sign = _SIGN.match(text)
-        if sign:
-            text = text[sign.end() :]
-        text = _FOLDED.sub(" ", text).strip()
-        if "\0" in text:
-            text = text.replace("\0", "\ufffd")
-        return "-" + text if sign else text
+        return _canonical_cached(value) if len(value) <= _CACHED else _canonical_text(value)
     if isinstance(value, bool):
         return "\0true" if value else "\0false"
     if isinstance(value, (int, float)):
@@ -127,6 +129,20 @@ def canonical(value: JSONValue) -> str:
     if value is None:
         return "\0null"
     return "\0" + json.dumps(_folded(value, 0), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _canonical_text(text: str) -> str:
+    text = _normal(text)
+    sign = _SIGN.match(text)
+    if sign:
+        text = text[sign.end() :]
+    text = _FOLDED.sub(" ", text).strip()
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    return "-" + text if sign else text
+
+
+_canonical_cached = lru_cache(maxsize=_MOST_CACHED)(_canonical_text)
 
 
 def _folded(value: JSONValue, depth: int) -> JSONValue:
@@ -200,9 +216,10 @@ class SynonymTable:
                         where=where,
                         hint="a string belongs to one group; take it out of the other",
                     )
-        words = sorted({canonical(word) for word in joiners})
-        spaced = "|".join(rf" {re.escape(w)} " if w.isalpha() else rf" ?{re.escape(w)} ?" for w in words if w)
-        self._joint = re.compile(spaced) if spaced else None
+        words = sorted({canonical(word) for word in joiners} - {""})
+        any_word = "|".join(rf"\b{re.escape(word)}\b" if word.isalpha() else re.escape(word) for word in words)
+        # One joint for ", and" too.
+        self._joint = re.compile(rf" ?(?:{any_word})(?: ?(?:{any_word}))* ?") if words else None
         content = json.dumps([sorted(self._heads.items()), words], ensure_ascii=True)
         self.identity = hashlib.sha256(content.encode()).hexdigest()[:12]
 
@@ -219,7 +236,8 @@ class SynonymTable:
         form = canonical(value)
         if self._joint is None or form in self._heads:
             return self._heads.get(form, form)
-        return " and ".join(self._heads.get(part, part) for part in self._joint.split(form))
+        parts = [part for part in self._joint.split(form) if part]
+        return " and ".join(self._heads.get(part, part) for part in parts) or form
 
 
 @cache

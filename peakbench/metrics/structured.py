@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,14 +40,42 @@ _RANGE_SLACK = 1e-9
 _Shape = Literal["scalar", "list", "object"]
 
 
+_Row = tuple[bool, bool, int, float, float, int]
+"""expected, present, outcome, exact, score, pair."""
+
+
 class _Marker:
     """A value that no JSON text holds."""
 
     __slots__ = ()
 
 
-_MISSING, _ANSWER_UNREAD = _Marker(), _Marker()
-_WRONG_SHAPE = _Marker()
+_MISSING, _ANSWER_UNREAD, _WRONG_SHAPE = _Marker(), _Marker(), _Marker()
+
+
+class _Side(NamedTuple):
+    """One side of a pair: its value without nulls (None for a null one), what ``exact`` compares, and its text."""
+
+    value: JSONValue
+    form: Hashable
+    text: str
+
+
+_NULL_SIDE = _Side(None, None, "")
+_WRONG_SIDE = _Side(_WRONG_SHAPE, None, "")
+
+
+class _Strings(dict[str, _Side]):
+    """What became of each string in a scalar field."""
+
+    def __init__(self, nulls: frozenset[str]) -> None:
+        super().__init__()
+        self.nulls = nulls
+
+    def __missing__(self, text: str) -> _Side:
+        side = _NULL_SIDE if is_null(text, self.nulls) else _Side(text, canonical(text), text_form(text))
+        self[text] = side
+        return side
 
 
 class _Results:
@@ -68,26 +95,13 @@ class _Results:
         self.pairs: Ints = np.zeros(1024, dtype=np.int64)
         self.texts: list[tuple[str, str]] = []
         self._text_codes: dict[tuple[str, str], int] = {}
+        self._waiting: list[_Row] = []
 
-    def add(
-        self,
-        *,
-        expected: bool,
-        present: bool,
-        outcome: int = -1,
-        exact: float = 0.0,
-        score: float = 0.0,
-        pair: int = _LEFT_OUT,
-    ) -> int:
-        code = self.count
-        if code == len(self.expected):
-            for name in ("expected", "present", "outcomes", "exact", "scores", "pairs"):
-                array = getattr(self, name)
-                setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
-        self.expected[code], self.present[code], self.outcomes[code] = expected, present, outcome
-        self.exact[code], self.scores[code], self.pairs[code] = exact, score, pair
-        self.count = code + 1
-        return code
+    def add(self, row: _Row) -> int:
+        """Return the code of a new row; :meth:`settle` puts it into the arrays."""
+        self._waiting.append(row)
+        self.count += 1
+        return self.count - 1
 
     def text(self, reference: str, prediction: str) -> int:
         """Return the code of a pair of texts."""
@@ -97,77 +111,96 @@ class _Results:
             self.characters += len(reference) + len(prediction)
         return code
 
+    def settle(self) -> None:
+        """Put the rows that wait into the arrays."""
+        if not self._waiting:
+            return
+        rows = np.array(self._waiting, dtype=np.float64).T
+        start = self.count - len(self._waiting)
+        for name, row in zip(("expected", "present", "outcomes", "exact", "scores", "pairs"), rows, strict=True):
+            array = getattr(self, name)
+            if len(array) < self.count:
+                array = np.concatenate([array, np.zeros(self.count, dtype=array.dtype)])
+                setattr(self, name, array)
+            array[start : self.count] = row
+        self._waiting.clear()
+
 
 class _FieldMemo(dict[tuple[Any, Any], int]):
     """One field: (reference, prediction) -> code.
 
-    Only strings, null and the markers are kept as keys: 1, 1.0 and True are one key to a dict, and three values here.
+    Strings, null and the markers are keys as they are. Numbers and booleans are kept with their types: 1, 1.0 and True
+    are one key to a dict, and three values here.
     """
 
-    def __init__(self, name: str, field: TaskField, comparator: Comparator, nulls: frozenset[str], results: _Results):
+    def __init__(self, name: str, field: TaskField, comparator: Comparator, strings: _Strings, results: _Results):
         super().__init__()
         self._name = name
         self._optional = field.optional
         self._comparator = comparator
-        self._nulls = nulls
+        self._strings = strings
+        self._nulls = strings.nulls
         self._results = results
         self._shape = _shape(name, field, comparator)
         self._wrapped = self._shape == "object" and comparator.shape == "list"
 
     def __missing__(self, key: tuple[Any, Any]) -> int:
-        code = self.compare(*key)
         reference, prediction = key
-        if _is_plain(reference) and _is_plain(prediction):
-            self[key] = code
-            self._results.characters += sum(len(side) for side in key if type(side) is str)
+        if not (_is_plain(reference) and _is_plain(prediction)):
+            key = (type(reference), reference), (type(prediction), prediction)
+            known = self.get(key)
+            if known is not None:
+                return known
+        code = self[key] = self.compare(reference, prediction)
+        if type(prediction) is str:
+            self._results.characters += len(prediction)
         return code
 
     def compare(self, reference: JSONValue, prediction: JSONValue) -> int:
         """Compare one pair, without looking it up, and return its code."""
-        results = self._results
+        add = self._results.add
         unread = prediction is _ANSWER_UNREAD
         present = not unread and (self._optional or prediction is not _MISSING)
         if reference is _MISSING:
-            return results.add(expected=False, present=present)
-        truth = self._read(reference, is_reference=True)
+            return add((False, present, -1, 0.0, 0.0, _LEFT_OUT))
+        truth = self._side(reference, is_reference=True)
         if unread:
-            return results.add(
-                expected=True, present=False, outcome=_UNREAD, pair=_LEFT_OUT if truth is None else _NO_TEXT
-            )
-        answer = self._read(None if prediction is _MISSING else prediction)
-        if truth is None or answer is None:
+            return add((True, False, _UNREAD, 0.0, 0.0, _LEFT_OUT if truth is _NULL_SIDE else _NO_TEXT))
+        answer = _NULL_SIDE if prediction is _MISSING else self._side(prediction)
+        if truth is _NULL_SIDE or answer is _NULL_SIDE:
             if truth is answer:
-                return results.add(expected=True, present=present, outcome=_CORRECT_NULL, exact=1.0, score=1.0)
-            outcome = _INVENTED if truth is None else _OMITTED
-            return results.add(expected=True, present=present, outcome=outcome, pair=_NO_TEXT)
-        if truth is _WRONG_SHAPE or answer is _WRONG_SHAPE:
-            return results.add(expected=True, present=present, outcome=_WRONG, pair=_NO_TEXT)
-        score = self._score(truth, answer)
-        return results.add(
-            expected=True,
-            present=present,
-            outcome=_CORRECT if score >= self._comparator.pass_mark else _WRONG,
-            exact=float(_same(truth, answer)),
-            score=score,
-            pair=results.text(text_form(truth), text_form(answer)),
-        )
+                return add((True, present, _CORRECT_NULL, 1.0, 1.0, _LEFT_OUT))
+            return add((True, present, _INVENTED if truth is _NULL_SIDE else _OMITTED, 0.0, 0.0, _NO_TEXT))
+        if truth is _WRONG_SIDE or answer is _WRONG_SIDE:
+            return add((True, present, _WRONG, 0.0, 0.0, _NO_TEXT))
+        score = self._score(truth.value, answer.value)
+        outcome = _CORRECT if score >= self._comparator.pass_mark else _WRONG
+        exact = 1.0 if truth.form == answer.form else 0.0
+        return add((True, present, outcome, exact, score, self._results.text(truth.text, answer.text)))
 
-    def _read(self, value: JSONValue, *, is_reference: bool = False) -> JSONValue:
-        """Return the value without its nulls, None for a null one, or the marker for a wrong shape."""
-        if is_null(value, self._nulls):
-            return None
+    def _side(self, value: JSONValue, *, is_reference: bool = False) -> _Side:
         if self._shape == "scalar":
-            return _WRONG_SHAPE if isinstance(value, (list, dict)) else value
+            if type(value) is str:
+                return self._strings[value]
+            if isinstance(value, (list, dict)):
+                return _WRONG_SIDE
+            return _NULL_SIDE if value is None else _Side(value, canonical(value), text_form(value))
+        if is_null(value, self._nulls):
+            return _NULL_SIDE
         if self._shape == "object":
-            return self._without_nulls(value) if isinstance(value, Mapping) else _WRONG_SHAPE
+            if not isinstance(value, dict):
+                return _WRONG_SIDE
+            value = self._without_nulls(value)
+            return _Side(value, canonical(value), text_form(value))
         if is_reference and not isinstance(value, list):
             value = [value]
         if not isinstance(value, list):
-            return _WRONG_SHAPE
-        return [self._without_nulls(item) for item in value if not is_null(item, self._nulls)] or None
+            return _WRONG_SIDE
+        value = [self._without_nulls(item) for item in value if not is_null(item, self._nulls)]
+        return _Side(value, _list_form(value), text_form(value)) if value else _NULL_SIDE
 
     def _without_nulls(self, value: JSONValue) -> JSONValue:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             return value
         return {key: item for key, item in value.items() if not is_null(item, self._nulls)}
 
@@ -180,6 +213,8 @@ class _FieldMemo(dict[tuple[Any, Any], int]):
             raise PluginError(
                 f"the comparator raised {type(error).__name__}: {error}", where=f"field '{self._name}'"
             ) from error
+        if 0.0 <= score <= 1.0:
+            return score
         if not -_RANGE_SLACK <= score <= 1 + _RANGE_SLACK:
             raise PluginError(
                 f"the comparator returned {score}", where=f"field '{self._name}'", expected="a score in [0, 1]"
@@ -205,14 +240,22 @@ def _shape(name: str, field: TaskField, comparator: Comparator) -> _Shape:
     return comparator.shape
 
 
-def _same(truth: JSONValue, answer: JSONValue) -> bool:
-    """``exact`` for any shape: lists of scalars as sets, other lists as multisets, in no order."""
-    if isinstance(truth, list) and isinstance(answer, list):
-        first, second = Counter(map(canonical, truth)), Counter(map(canonical, answer))
-        if any(isinstance(item, (list, Mapping)) for item in truth):
-            return first == second
-        return first.keys() == second.keys()
-    return canonical(truth) == canonical(answer)
+def _list_form(items: list[JSONValue]) -> Hashable:
+    """``exact`` for a list: its tags as a set; where it holds objects, all items; in no order."""
+    forms = [canonical(item) for item in items]
+    if any(isinstance(item, (list, dict)) for item in items):
+        return tuple(sorted(forms))
+    return frozenset(forms)
+
+
+def _column_codes(memo: _FieldMemo, truths: Sequence[JSONValue], answers: Sequence[JSONValue]) -> list[int]:
+    try:
+        return list(map(memo.__getitem__, zip(truths, answers, strict=True)))
+    except TypeError:  # a list or an object cannot be looked up
+        return [
+            memo[truth, answer] if _is_plain(truth) and _is_plain(answer) else memo.compare(truth, answer)
+            for truth, answer in zip(truths, answers, strict=True)
+        ]
 
 
 class CellBuilder:
@@ -241,8 +284,10 @@ class CellBuilder:
         self.names = task.keys
         self.weights: Floats = np.array([field.weight for field in task.fields.values()], dtype=np.float64)
         self._results = _Results()
+        self._strings = _Strings(nulls)
         self._memos = [
-            _FieldMemo(name, field, comparators[name], nulls, self._results) for name, field in task.fields.items()
+            _FieldMemo(name, field, comparators[name], self._strings, self._results)
+            for name, field in task.fields.items()
         ]
         self._unread = dict.fromkeys(self.names, _ANSWER_UNREAD)
         # itemgetter of one name returns the value itself, not a tuple of one.
@@ -264,6 +309,7 @@ class CellBuilder:
         ]
         truths = [reference if isinstance(reference, Mapping) else {} for reference in references]
         codes = self._codes(truths, answers)
+        results.settle()
         pairs = results.pairs[codes]
         used = np.zeros(len(results.texts), dtype=np.bool_)
         used[pairs[pairs >= 0]] = True
@@ -285,28 +331,33 @@ class CellBuilder:
         )
 
     def _codes(self, truths: Sequence[Mapping[str, JSONValue]], answers: Sequence[Mapping[str, JSONValue]]) -> Ints:
-        codes: Ints = np.empty((len(truths), len(self.names)), dtype=np.int64)
-        rows = zip(map(self._values, truths), map(self._values, answers), strict=True)
-        columns = zip(*(zip(truth, answer, strict=True) for truth, answer in rows), strict=True)
-        for index, (memo, column) in enumerate(zip(self._memos, columns, strict=False)):
-            try:
-                codes[:, index] = [memo[pair] for pair in column]
-            except TypeError:  # a list or an object cannot be looked up
-                codes[:, index] = [
-                    memo[pair] if _is_plain(pair[0]) and _is_plain(pair[1]) else memo.compare(*pair) for pair in column
-                ]
-        return codes
+        columns = zip(self._memos, self._columns(truths), self._columns(answers), strict=True)
+        codes = [_column_codes(memo, truth, answer) for memo, truth, answer in columns]
+        # One column after the other in memory: sums over fields are then sums of long vectors.
+        return np.array(codes, dtype=np.int64).T
 
-    def _values(self, row: Mapping[str, JSONValue]) -> tuple[JSONValue, ...]:
+    def _columns(self, rows: Sequence[Mapping[str, JSONValue]]) -> list[tuple[JSONValue, ...]]:
+        if not rows:
+            return [()] * len(self.names)
         try:
-            return self._row(row)
-        except KeyError:
-            return tuple([row.get(name, _MISSING) for name in self.names])
+            values = list(map(self._row, rows))
+        except KeyError:  # some row lacks a key
+            values = [tuple([row.get(name, _MISSING) for name in self.names]) for row in rows]
+        return list(zip(*values, strict=True))
 
     def _forget(self) -> None:
         self._results.clear()
+        self._strings.clear()
         for memo in self._memos:
             memo.clear()
+
+
+def _row_sums(cells: npt.NDArray[Any]) -> Floats:
+    """Sum (n, f) over fields, column by column: ``sum(axis=1)`` and BLAS change the last digit with n and layout."""
+    total = np.zeros(len(cells))
+    for column in cells.T:
+        total += column
+    return total
 
 
 def _ratio(numerators: Floats, denominators: Floats, reason: str) -> Scores:
@@ -315,6 +366,14 @@ def _ratio(numerators: Floats, denominators: Floats, reason: str) -> Scores:
     values = np.divide(numerators, denominators, out=np.zeros(len(numerators)), where=scored)
     reasons = dict.fromkeys(np.flatnonzero(~scored).tolist(), reason)
     return Scores(values, scored, reasons, numerators, denominators)
+
+
+def _without_fields(scores: Scores, cells: Cells) -> Scores:
+    """Give the rows that are unscored because nothing is expected their own reason."""
+    for row in scores.reasons:
+        if not cells.expected[row].any():
+            scores.reasons[row] = _NO_FIELDS
+    return scores
 
 
 _NO_FIELDS = "the reference has none of the task's fields"
@@ -334,8 +393,8 @@ class StructuredMatch(_StructuredMetric):
         if batch.cells is None:
             return Scores.none(len(batch), _TEXT_TASK)
         cells = batch.cells
-        hits = np.where(cells.expected & cells.present, cells.exact, 0.0).sum(axis=1)
-        return _ratio(hits, cells.expected.sum(axis=1).astype(np.float64), _NO_FIELDS)
+        hits = _row_sums(cells.exact * cells.present)
+        return _ratio(hits, _row_sums(cells.expected), _NO_FIELDS)
 
 
 class FieldMatchRate(_StructuredMetric):
@@ -346,8 +405,8 @@ class FieldMatchRate(_StructuredMetric):
         if batch.cells is None:
             return Scores.none(len(batch), _TEXT_TASK)
         cells = batch.cells
-        found = (cells.expected & cells.present).sum(axis=1).astype(np.float64)
-        return _ratio(found, cells.expected.sum(axis=1).astype(np.float64), _NO_FIELDS)
+        found = _row_sums(cells.expected & cells.present)
+        return _ratio(found, _row_sums(cells.expected), _NO_FIELDS)
 
 
 class ValueAccuracy(_StructuredMetric):
@@ -374,13 +433,10 @@ class WeightedScore(_StructuredMetric):
         if batch.cells is None:
             return Scores.none(len(batch), _TEXT_TASK)
         cells = batch.cells
-        # Row-wise sums rather than a matrix product: BLAS may change the last digit with the batch's size.
-        gained = (cells.scores * cells.weights).sum(axis=1)
-        total = np.where(cells.expected, cells.weights, 0.0).sum(axis=1)
+        gained = _row_sums(cells.scores * cells.weights)
+        total = _row_sums(cells.expected * cells.weights)
         scores = _ratio(gained, total, "the fields of the reference have weight 0")
-        for row in np.flatnonzero(~cells.expected.any(axis=1)).tolist():
-            scores.reasons[row] = _NO_FIELDS
-        return scores
+        return _without_fields(scores, cells)
 
 
 class ValuedF1(_StructuredMetric):
@@ -396,14 +452,12 @@ class ValuedF1(_StructuredMetric):
             return Scores.none(len(batch), _TEXT_TASK)
         cells = batch.cells
         outcomes = cells.outcomes
-        correct = 2.0 * (outcomes == _CORRECT).sum(axis=1)
+        correct = 2.0 * _row_sums(outcomes == _CORRECT)
         missed = (outcomes == _OMITTED) | (outcomes == _INVENTED)
         missed |= (outcomes == _UNREAD) & (cells.pairs == _NO_TEXT)
-        denominators = correct + 2.0 * (outcomes == _WRONG).sum(axis=1) + missed.sum(axis=1)
+        denominators = correct + 2.0 * _row_sums(outcomes == _WRONG) + _row_sums(missed)
         scores = _ratio(correct, denominators, "no field has a value, in the reference or in the answer")
-        for row in np.flatnonzero(~cells.expected.any(axis=1)).tolist():
-            scores.reasons[row] = _NO_FIELDS
-        return scores
+        return _without_fields(scores, cells)
 
 
 _TEXT_TASK = "the task's answer is text: it has no fields"
