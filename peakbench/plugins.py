@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from peakbench import __version__
 from peakbench.errors import PluginError, nearest
 
 if TYPE_CHECKING:  # the command line asks this room for commands at every start: it must cost next to nothing
@@ -129,7 +130,7 @@ def load_plugins(builtins: object | None = None, *, blocked: Collection[str] = (
     manager.add_hookspecs(hookspecs)
     plugins = Plugins()
     if builtins is not None:
-        plugins.loaded.append(Loaded(BUILTIN, PROJECT, "", _offers(manager, BUILTIN, builtins)))
+        plugins.loaded.append(Loaded(BUILTIN, PROJECT, __version__, _offers(manager, BUILTIN, builtins)))
     block = {*blocked, *_disabled()}
     for entry_point in _entry_points(GROUP):
         name, (distribution, version) = entry_point.name, _distribution(entry_point)

@@ -50,7 +50,7 @@ class _Unbuilt:
         return Scores.none(len(batch), self.reason)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Registry:
     """Everything that has a name.
 

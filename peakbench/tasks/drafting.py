@@ -25,6 +25,7 @@ USES = 5
 """A vocabulary counts as closed where its values were used this many times each, on average."""
 
 _DEEPEST = 32
+_SHOWN = 20
 _COMPARATORS: dict[Type, str] = {
     "string": "exact",
     "number": "numeric",
@@ -55,6 +56,7 @@ def task_from_schema(schema: Mapping[str, Any], id: str) -> Task:
     (True, 'set', True)
     """
     where = f"JSON schema of task '{id}'"
+    _check_schema(schema, where)
     reader = _SchemaReader(schema)
     top = reader.follow(schema)
     properties = top.get("properties")
@@ -178,6 +180,20 @@ def _task(
     return parse_task(value, where=where)
 
 
+def _check_schema(schema: Mapping[str, Any], where: str) -> None:
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import validator_for
+
+    kind = validator_for(schema, default=Draft202012Validator)
+    try:
+        errors = list(kind(kind.META_SCHEMA).iter_errors(schema))
+    except RecursionError:
+        raise TaskError("the schema is nested too deep", where=where) from None
+    if errors:
+        lines = (f"{'.'.join(map(str, error.absolute_path)) or 'schema'}: {error.message}" for error in errors[:_SHOWN])
+        raise TaskError("; ".join(lines), where=where, expected="a JSON schema")
+
+
 @dataclass(slots=True)
 class _SchemaReader:
     """Reads properties of one schema; what cannot be a field is listed in ``problems``."""
@@ -227,7 +243,7 @@ class _SchemaReader:
             draft.many, draft.type, draft.vocabulary, draft.inner = True, inner.type, inner.vocabulary, inner.inner
         elif name == "object":
             properties = forms[0].get("properties")
-            if not place.endswith(".items") or not isinstance(properties, Mapping) or not properties:
+            if not place.endswith(".items") or not properties:
                 self.problems.append(f"{place}: an object; give its properties keys of their own, or make it a list")
                 return draft
             draft.type = "object"
@@ -327,6 +343,6 @@ class _Seen:
             kind = known.pop()
         draft = _Draft(type=kind, many=self.lists > 0)
         draft.inner = {name: one.draft() for name, one in self.inner.items()}
-        if kind == "string" and self.strings and self.types.total() >= USES * len(self.strings):
+        if set(self.types) == {"string"} and self.strings and self.types.total() >= USES * len(self.strings):
             draft.vocabulary = tuple(sorted(self.strings))
         return draft
