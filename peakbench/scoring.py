@@ -189,7 +189,7 @@ def _checked(info: MetricInfo, scores: Scores, batch: Batch) -> Scores:
     if outside.any():
         row = int(np.argmax(outside))
         place = batch.predictions[row].sample_id
-        raise _BrokenMetric(f"value {values[row]:g} outside [{low:g}, {high:g}] at sample {place}")
+        raise _BrokenMetric(f"value {values[row]:.12g} outside [{low:g}, {high:g}] at sample {place}")
     values = np.where(scored, np.clip(values, low, high), 0.0)
     above, below = scores.numerators, scores.denominators
     if above is None or below is None:
