@@ -341,7 +341,9 @@ def signatures(registry: Registry, task: Task) -> dict[str, str]:
 def test_signatures(registry: Registry) -> None:
     found = signatures(registry, registry.task("garment"))
     assert found["structured_match"] == "structured_match|v1|comparator:exact|null:default"
-    assert found["chrf"].startswith("chrf|v1|view:values")
+    assert found["rouge_l"] == "rouge_l|v1|view:values|lib:rouge-score-0.1.2|stem:no|null:default"
+    assert found["sbert"] == "sbert|v1|encoder:off|null:default"
+    assert found["schema_valid_rate"] == "schema_valid_rate|v1"
     assert found == signatures(open_registry(plugins=open_plugins(blocked=["all"])), registry.task("garment"))
     assert len(set(found.values())) == len(found)
 

@@ -7,7 +7,7 @@ Values of answers that cannot be read, and of failed ones, are settled by the sc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -51,6 +51,18 @@ class MetricInfo:
     has_floor: bool = True
     version: int = 1
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def signed(self, *parts: str) -> MetricInfo:
+        """Return the same with more in its signature, before the null list: what a kind alone knows changes its number.
+
+        >>> info = MetricInfo(
+        ...     id="a", title="A", family="text", low=0, high=1, higher_is_better=True, signature="a|v1|null:default"
+        ... )
+        >>> info.signed("tok:13a").signature
+        'a|v1|tok:13a|null:default'
+        """
+        head, mark, nulls = self.signature.partition("|null:")
+        return replace(self, signature="|".join([head, *parts]) + mark + nulls)
 
     @property
     def worst(self) -> float | None:

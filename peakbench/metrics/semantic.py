@@ -97,6 +97,7 @@ class SemanticMetric:
 
 def _build(info: MetricInfo, parameters: NoParameters, setting: Setting) -> SemanticMetric:
     tools = setting.tools
+    info = info.signed(f"encoder:{tools.encoder.identity if tools.encoder else 'off'}")
     return SemanticMetric(info, tools.encoder, tools.missing.get("encoder", _NO_ENCODER))
 
 

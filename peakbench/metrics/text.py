@@ -336,20 +336,37 @@ def _common_counted(reference: Sequence[str], prediction: Sequence[str], order: 
     return result
 
 
-_COMPARE: Mapping[str, tuple[Callable[[Pairs], Floats], str]] = {
-    "token_set_ratio": (token_set_ratio, "rapidfuzz token_set_ratio / 100: word order and repeats do not count"),
-    "rouge_l": (rouge_l, "rouge-score rougeL F1, no stemming: longest common subsequence of words"),
-    "chrf": (chrf, "sacrebleu sentence chrF++ / 100: character 1- to 6-grams, word 1- and 2-grams, beta 2"),
-    "bleu": (bleu, "sacrebleu sentence BLEU / 100: tokens 13a, smoothing exp, effective order"),
-    "levenshtein": (levenshtein, "rapidfuzz normalized similarity: 1 - edits / max length"),
+_COMPARE: Mapping[str, tuple[Callable[[Pairs], Floats], str, str]] = {
+    "token_set_ratio": (
+        token_set_ratio,
+        "lib:rapidfuzz",
+        "rapidfuzz token_set_ratio / 100: word order and repeats do not count",
+    ),
+    "rouge_l": (
+        rouge_l,
+        "lib:rouge-score-0.1.2|stem:no",
+        "rouge-score rougeL F1, no stemming: longest common subsequence of words",
+    ),
+    "chrf": (
+        chrf,
+        "lib:sacrebleu-2|chrF2++|eff:yes|nc:6|nw:2|space:no",
+        "sacrebleu sentence chrF++ / 100: character 1- to 6-grams, word 1- and 2-grams, beta 2",
+    ),
+    "bleu": (
+        bleu,
+        "lib:sacrebleu-2|eff:yes|tok:13a|smooth:exp",
+        "sacrebleu sentence BLEU / 100: tokens 13a, smoothing exp, effective order",
+    ),
+    "levenshtein": (levenshtein, "lib:rapidfuzz", "rapidfuzz normalized similarity: 1 - edits / max length"),
 }
+"""What compares pairs; whose number it is, for signatures; a description."""
 
 
 def _kind(name: str) -> MetricKind:
-    compare, description = _COMPARE[name]
+    compare, library, description = _COMPARE[name]
 
     def build(info: MetricInfo, parameters: TextParameters, setting: Setting) -> TextMetric:
-        return TextMetric(info, compare, parameters.view)
+        return TextMetric(info.signed(library), compare, parameters.view)
 
     return MetricKind(name, build, TextParameters, frozenset({"reference"}), description)
 
