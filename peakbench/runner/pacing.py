@@ -38,8 +38,10 @@ class Pace:
     async def enter(self) -> int:
         """Wait until one more attempt may be sent; return which stretch between two pauses it belongs to."""
         while True:
-            while (wait := self._resume_at - self._loop.time()) > 0:
+            wait = self._resume_at - self._loop.time()
+            if wait > 0:
                 await asyncio.sleep(wait)
+                continue
             if self._active >= self._limit:
                 await self._wait_for_place()
                 continue

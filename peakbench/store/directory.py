@@ -18,8 +18,9 @@ from pydantic import ValidationError
 
 from peakbench.datasets import SampleRecord
 from peakbench.errors import StoreError
-from peakbench.store.formats import FORMAT, RunRecord, Session, dump_line, load_line
+from peakbench.store.formats import dump_line, load_line
 from peakbench.store.journal import Journal, JournalIndex, last_finish, whole_lines
+from peakbench.store.record import FORMAT, RunRecord, Session
 from peakbench.tasks import Task, load_task_file
 
 RUN, TASK, SAMPLES, RESPONSES = "run.json", "task.json", "samples.jsonl", "responses.jsonl"

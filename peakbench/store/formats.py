@@ -1,137 +1,20 @@
-"""What stands in a run directory: run.json, and the lines of responses.jsonl, scores.jsonl and samples.jsonl.
+"""The lines of responses.jsonl, samples.jsonl and scores.jsonl.
 
-The types here are the formats; their JSON Schemas (``peakbench/schemas``) are made from them. Readers overlook keys
-that they do not know, so a format may gain keys within a version.
+The types are the formats: the JSON Schemas in ``peakbench/schemas`` are made from them. Readers overlook keys that they
+do not know, so a format may gain keys within a version.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, cast
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from typing import Annotated, Any, cast
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer
+from pydantic import Field
 from typing_extensions import NotRequired, TypedDict  # noqa: UP035 - pydantic reads no other before Python 3.12
 
-from peakbench.records import Completion, Failure, FailureKind, Outcome, Response, Sampling, State
-
-FORMAT = 1
-"""Version of the run directory's formats."""
-
-_QUERY_KEPT = frozenset({"api-version"})
-"""Query keys that say which API is asked; every other value may be a secret."""
-
-
-def public_url(url: str) -> str:
-    """Return a URL fit to be written down: no user or password, no fragment, query values masked.
-
-    >>> public_url("https://user:pass@example.org/v1?api-version=2024-10-21&key=s3cret")
-    'https://example.org/v1?api-version=2024-10-21&key=***'
-    """
-    parts = urlsplit(url)
-    query = [(key, value if key in _QUERY_KEPT else "***") for key, value in parse_qsl(parts.query)]
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, urlencode(query, safe="*"), ""))
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-
-class TaskRecord(_Record):
-    """Which task: ``sha256`` is over task.json."""
-
-    id: str
-    version: int
-    sha256: str
-
-
-class DataRecord(_Record):
-    """Which data set. ``fingerprint`` is over its content, ``samples`` counts them, ``limit`` cut it where set."""
-
-    name: str
-    source: str
-    fingerprint: str
-    samples: int
-    limit: int | None = None
-
-
-class EndpointRecord(_Record):
-    """Where the requests went. The URL is kept without credentials; keys and headers are never written."""
-
-    url: Annotated[str, AfterValidator(public_url)]
-    provider: str | None = None
-    transport: str
-
-
-class Session(_Record):
-    """One stretch of asking. ``started_at``: Unix seconds; ``wall_s``: seconds, None where it runs or was killed."""
-
-    started_at: float
-    wall_s: float | None = None
-    workers: int
-
-
-class RunRecord(_Record):
-    """run.json: what was asked, of whom, with which versions. ``created_at`` is ISO 8601 in UTC.
-
-    ``repair`` says whether the answers are read with json-repair; it does not change what is asked.
-    """
-
-    format: Literal[1] = 1
-    name: str
-    created_at: str
-    task: TaskRecord
-    data: DataRecord
-    endpoint: EndpointRecord
-    model: str
-    sampling: Sampling
-    repeats: Annotated[int, Field(ge=1)] = 1
-    prompt_version: int = 1
-    repair: bool = False
-    workers: int
-    sessions: tuple[Session, ...] = ()
-    versions: dict[str, str] = Field(default_factory=dict)
-
-    @field_serializer("sampling")
-    def _sampling(self, sampling: Sampling) -> dict[str, Any]:
-        return {name: getattr(sampling, name) for name in sampling.__dataclass_fields__}
-
-    @property
-    def structured(self) -> str:
-        """How the answer's form is asked for: ``json_schema``, ``json_object`` or ``off``."""
-        return self.sampling.structured
-
-    def differences(self, other: RunRecord) -> list[str]:
-        """Name everything that makes another run ask other requests: one line each, old and new value.
-
-        The endpoint, the number of workers, time-outs and versions of software may differ.
-        """
-        found: list[str] = []
-
-        def compare(name: str, old: object, new: object) -> None:
-            if old != new:
-                found.append(f"{name}: was {_shown(old)}, now {_shown(new)}")
-
-        compare("task", f"{self.task.id} v{self.task.version}", f"{other.task.id} v{other.task.version}")
-        if not found:
-            compare(f"content of task {self.task.id}", self.task.sha256, other.task.sha256)
-        compare("prompt version", self.prompt_version, other.prompt_version)
-        compare("data: samples", self.data.samples, other.data.samples)
-        if self.data.fingerprint != other.data.fingerprint:
-            compare("data: limit", self.data.limit, other.data.limit)
-            compare("data: content", self.data.fingerprint, other.data.fingerprint)
-        compare("model", self.model, other.model)
-        for name in self.sampling.__dataclass_fields__:
-            compare(f"sampling.{name}", getattr(self.sampling, name), getattr(other.sampling, name))
-        compare("repeats", self.repeats, other.repeats)
-        return found
-
-
-def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text if len(text) <= 40 else f"{text[:16]}…"
+from peakbench.records import Completion, Failure, FailureKind, Outcome, Response, State
 
 
 class ErrorLine(TypedDict):
@@ -171,6 +54,28 @@ class ResponseLine(TypedDict):
     ttft_s: float | None
     images: list[ImageLine]
     error: ErrorLine | None
+
+
+class SampleImage(TypedDict):
+    """One image of a sample: where it lies, and what its bytes were when the run began. Absent keys are unknown."""
+
+    path: NotRequired[str]
+    url: NotRequired[str]
+    sha256: NotRequired[str]
+    bytes: int
+    media_type: str
+    mtime_ns: NotRequired[int]
+    label: NotRequired[str]
+
+
+class SampleLine(TypedDict):
+    """One line of samples.jsonl: one sample, in the order of the data set."""
+
+    id: str
+    reference: dict[str, Any] | str | None
+    prompt: NotRequired[str]
+    metadata: NotRequired[dict[str, Any]]
+    images: NotRequired[list[SampleImage]]
 
 
 class MetricScore(TypedDict):

@@ -1,0 +1,125 @@
+"""summary.json as a type, and the JSON Schemas of everything in a run directory; they ship in ``peakbench/schemas``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from pydantic import TypeAdapter
+from typing_extensions import NotRequired, TypedDict  # noqa: UP035 - pydantic reads no other before Python 3.12
+
+from peakbench.store.formats import ResponseLine, SampleLine, ScoreLine
+from peakbench.store.record import RunRecord
+
+FOLDER = Path(__file__).parent.parent / "schemas"
+
+
+class Counts(TypedDict):
+    """``total`` counts samples; everything else counts answers (sample x repeat)."""
+
+    total: int
+    answers: int
+    failed: int
+    strict: int
+    extracted: int
+    repaired: int
+    unparseable: int
+    off_schema: int
+    truncated: int
+    text: NotRequired[int]
+    unasked: NotRequired[int]
+    failures: NotRequired[dict[str, int]]
+
+
+class MetricEntry(TypedDict):
+    """A metric's value with its 95 % interval (``low``, ``high``), or null with the reason.
+
+    ``n``: samples scored. ``floor``: what answers without a model score. ``skill``: (value - highest floor) / (best -
+    highest floor). Values with different signatures are not comparable.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    method: str
+    n: int
+    unscored: int
+    reason: str | None
+    signature: str
+    floor: dict[str, float | None]
+    skill: float | None
+
+
+class FieldEntry(TypedDict):
+    """A field's mean score with its interval, and the outcomes of all answers; they sum to ``n``."""
+
+    score: float | None
+    low: float | None
+    high: float | None
+    n: int
+    correct: int
+    correct_null: int
+    wrong: int
+    invented: int
+    omitted: int
+    unread: int
+
+
+class Percentiles(TypedDict):
+    """Seconds."""
+
+    p50: float | None
+    p90: float | None
+    p99: float | None
+
+
+class Performance(TypedDict):
+    """``wall_s``: seconds of asking, over all sessions. ``samples_per_s``: answers a second, at ``workers`` workers."""
+
+    workers: int | None
+    wall_s: float | None
+    samples_per_s: float | None
+    latency_s: Percentiles
+    ttft_s: NotRequired[Percentiles]
+    tokens: dict[str, float | int | None]
+
+
+class Summary(TypedDict):
+    """summary.json: the numbers of a run; a run directory without it is unfinished."""
+
+    format: Literal[1]
+    run: dict[str, Any]
+    samples: Counts
+    metrics: dict[str, MetricEntry]
+    fields: dict[str, FieldEntry]
+    slices: dict[str, Any]
+    performance: Performance
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON Schemas of the files of a run directory, by file name. Those of .jsonl files are of one line.
+
+    >>> sorted(schemas())[:3]
+    ['responses.schema.json', 'run.schema.json', 'samples.schema.json']
+    """
+    types: dict[str, Any] = {
+        "run": RunRecord,
+        "samples": SampleLine,
+        "responses": ResponseLine,
+        "scores": ScoreLine,
+        "summary": Summary,
+    }
+    return {
+        f"{name}.schema.json": {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            **TypeAdapter(kind).json_schema(mode="validation"),
+        }
+        for name, kind in types.items()
+    }
+
+
+def write_schemas(folder: Path = FOLDER) -> None:
+    """Write the JSON Schemas of the files of a run directory."""
+    for name, schema in schemas().items():
+        (folder / name).write_bytes(orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
