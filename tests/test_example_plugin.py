@@ -104,4 +104,3 @@ def test_the_page_shows_its_very_files() -> None:
     }
     for name, text in blocks:
         assert text == (PLUGIN / name).read_text(encoding="utf-8"), f"docs/plugins.md shows another {name}"
-
