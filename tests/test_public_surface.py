@@ -10,6 +10,7 @@ from typing import get_type_hints
 
 import peakbench
 from peakbench import api
+from peakbench.api.options import Options
 
 PUBLIC = {
     "AttemptFailed", "Batch", "Cells", "Comparator", "ComparatorKind", "Completion", "ConfigError", "DataError",
@@ -66,6 +67,6 @@ def test_the_core_loads_no_heavy_library() -> None:
 
 
 def test_options_agree_with_their_defaults() -> None:
-    assert set(get_type_hints(api.RunOptions)) == set(get_type_hints(api._Options))
+    assert set(get_type_hints(api.RunOptions)) == set(get_type_hints(Options))
     documented = inspect.getdoc(api.RunOptions) or ""
     assert [name for name in get_type_hints(api.RunOptions) if name not in documented] == []

@@ -1,0 +1,122 @@
+"""The settings of a run: the keywords that the library takes, and the same with every default filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypedDict
+
+from peakbench.errors import ConfigError
+from peakbench.metrics.base import Encoder, Entailer
+from peakbench.records import Sampling
+from peakbench.runner import Event
+from peakbench.tasks import Task
+
+MetricChoice = Literal["default", "all"] | Sequence[str]
+"""``default``, ``all``, or ids of metrics."""
+
+
+class RunOptions(TypedDict, total=False):
+    """The keywords of :func:`run`, :func:`arun` and :func:`plan`.
+
+    Attributes:
+        task: a task's name, a path to a task file, or a Task. Default: the endpoint's own, else ``garment``.
+        endpoint: a base URL, or the name of an endpoint plugin. Default: recorded answers, no model asked.
+        model: the model's name as the server knows it.
+        out: the run directory. Default: ``runs/<model>-<data>-<time>``.
+        resume: go on with the run in ``out``: ask only what has no answer yet.
+        limit: ask about the first ``limit`` samples only.
+        workers: requests in flight at once, >= 1.
+        repeats: how often each sample is asked, each time as a request of its own with ``seed + repeat``.
+        sampling: temperature, token limit, seed, guided decoding and the rest.
+        transport: ``aiohttp`` or ``openai`` (the SDK).
+        stream: stream the answers and time the first token.
+        api_key: the key itself; ``api_key_env`` names the variable that holds it (default ``OPENAI_API_KEY``).
+        headers, proxy, ca_file: extra request headers, an HTTP proxy, a PEM file of authorities.
+        timeout_s, connect_timeout_s: seconds for one attempt, and for its connection.
+        retries: attempts after the first. ``rate``: requests a second at most.
+        metrics: ``default``, ``all``, or ids. ``slices``: metadata keys to score apart.
+        repair: read near-JSON with json-repair; such answers are counted as repaired, never as valid JSON.
+        allow_outside: images may lie outside the folder of the data set. ``allow_urls``: images may be URLs.
+        max_side: shrink images whose longer side exceeds it, pixels. Default: the bytes sent are the bytes found.
+        encoder, entailer: models for the metrics that need one.
+        resamples: bootstrap resamples for the intervals. ``seed``: of those resamples.
+        on_event: called in the event loop's thread with each event of the runner.
+    """
+
+    task: str | Path | Task | None
+    endpoint: str | None
+    model: str | None
+    out: str | Path | None
+    resume: bool
+    limit: int | None
+    workers: int
+    repeats: int
+    sampling: Sampling
+    transport: Literal["aiohttp", "openai"]
+    stream: bool
+    api_key: str | None
+    api_key_env: str
+    headers: Mapping[str, str]
+    proxy: str | None
+    ca_file: str | None
+    timeout_s: float
+    connect_timeout_s: float
+    retries: int
+    rate: float | None
+    metrics: MetricChoice
+    slices: Sequence[str]
+    repair: bool
+    allow_outside: bool
+    allow_urls: bool
+    max_side: int | None
+    encoder: Encoder | None
+    entailer: Entailer | None
+    resamples: int
+    seed: int
+    on_event: Callable[[Event], None] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """RunOptions with every default filled in."""
+
+    task: str | Path | Task | None = None
+    endpoint: str | None = None
+    model: str | None = None
+    out: str | Path | None = None
+    resume: bool = False
+    limit: int | None = None
+    workers: int = 8
+    repeats: int = 1
+    sampling: Sampling = field(default_factory=Sampling)
+    transport: Literal["aiohttp", "openai"] = "aiohttp"
+    stream: bool = False
+    api_key: str | None = field(default=None, repr=False)
+    api_key_env: str = "OPENAI_API_KEY"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    proxy: str | None = None
+    ca_file: str | None = None
+    timeout_s: float = 120.0
+    connect_timeout_s: float = 10.0
+    retries: int = 5
+    rate: float | None = None
+    metrics: MetricChoice = "default"
+    slices: Sequence[str] = ()
+    repair: bool = False
+    allow_outside: bool = False
+    allow_urls: bool = False
+    max_side: int | None = None
+    encoder: Encoder | None = None
+    entailer: Entailer | None = None
+    resamples: int = 10_000
+    seed: int = 0
+    on_event: Callable[[Event], None] | None = None
+
+    def __post_init__(self) -> None:
+        for name, low in (("workers", 1), ("repeats", 1), ("retries", 0), ("resamples", 1)):
+            if getattr(self, name) < low:
+                raise ConfigError(f"{name} = {getattr(self, name)}", expected=f"{low} or more")
+        if self.limit is not None and self.limit < 1:
+            raise ConfigError(f"limit = {self.limit}", expected="1 or more")
