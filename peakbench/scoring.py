@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from peakbench.metrics.base import Batch, Bools, Cells, Comparator, Floats, Ints, Metric, MetricInfo, Scores
-from peakbench.metrics.structured import CellBuilder
+from peakbench.metrics.cells import CellBuilder
 from peakbench.records import OUTCOMES, Prediction, Reference
 from peakbench.tasks import Task
 

@@ -26,7 +26,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from peakbench.metrics.base import Comparator
-from peakbench.metrics.structured import CellBuilder
+from peakbench.metrics.cells import CellBuilder
 from peakbench.records import JSONValue, Prediction, Reference
 from peakbench.tasks import Task, TaskField
 from peakbench.values import canonical, is_null

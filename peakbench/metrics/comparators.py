@@ -264,10 +264,7 @@ def _size_key(text: str) -> _SizeKey:
             return "letter", f"{count}x{base}" if count else base, ""
     if _ONE_SIZE.fullmatch(words):
         return "letter", "one size", ""
-    # Two numbers with nothing but a space between them are waist and length only where they are called so.
-    if (match := _WAIST_LENGTH.fullmatch(text)) and (
-        match["between"].strip() or ((match["w"] or match["w2"]) and (match["l"] or match["l2"]))
-    ):
+    if (match := _WAIST_LENGTH.fullmatch(text)) and _is_waist_length(match):
         return "waist-length", f"{match['waist']}x{match['length']}", ""
     if match := _AGE.fullmatch(text):
         return "age", f"{int(match['low'])}-{int(match['high'] or match['low'])}{match['unit'][0]}", ""
@@ -279,6 +276,18 @@ def _size_key(text: str) -> _SizeKey:
             number = number.rstrip("0").rstrip(".")
         return "number", number, _SYSTEMS.get(match["before"] or match["after"] or "", "")
     return "other", canonical(text), ""
+
+
+def _is_waist_length(match: re.Match[str]) -> bool:
+    """Two numbers are waist and length where they are called so or joined by x; with a slash, in the usual range.
+
+    "38/40" is more likely two sizes of a maker's table.
+    """
+    if (match["w"] or match["w2"]) and (match["l"] or match["l2"]):
+        return True
+    if match["between"].strip() == "x":
+        return True
+    return bool(match["between"].strip()) and int(match["waist"]) >= 24 and 28 <= int(match["length"]) <= 36
 
 
 def _spec(value: object) -> object:

@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 from peakbench import parsing  # noqa: E402
 from peakbench.builtins import open_registry  # noqa: E402
 from peakbench.metrics.base import Batch, Tools  # noqa: E402
-from peakbench.metrics.structured import CellBuilder  # noqa: E402
+from peakbench.metrics.cells import CellBuilder  # noqa: E402
 from peakbench.records import Prediction  # noqa: E402
 
 IDS = ["structured_match", "field_match_rate", "value_accuracy", "weighted_score", "valued_f1"]
