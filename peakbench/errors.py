@@ -123,7 +123,7 @@ class StoreError(InputError):
     """A run directory that cannot be used as asked."""
 
 
-class MissingDependency(InputError):
+class MissingDependency(InputError):  # noqa: N818
     """An optional dependency is not installed; the message is the command that mends it."""
 
     def __init__(self, purpose: str, *, package: str, extra: str) -> None:
@@ -146,13 +146,13 @@ class EndpointError(PeakBenchError):
         return f"{self.what}\n  {self.hint}" if self.hint else self.what
 
 
-class EndpointRefused(EndpointError):
+class EndpointRefused(EndpointError):  # noqa: N818 - said of an endpoint, as in the tree above
     """The endpoint said 401, 403 or 404: the key, the model name or the URL is wrong."""
 
     exit_code = 2
 
 
-class EndpointGone(EndpointError):
+class EndpointGone(EndpointError):  # noqa: N818
     """The endpoint stopped answering and the circuit breaker opened; ``--resume`` asks what is left."""
 
     exit_code = 3

@@ -76,7 +76,7 @@ class Sampling:
     seed: int | None = 0
     top_p: float | None = None
     stop: tuple[str, ...] = ()
-    token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # noqa: S105 - a count of tokens
     structured: Literal["json_schema", "json_object", "off"] = "off"
     extra_body: Mapping[str, JSONValue] = field(default_factory=dict)
 
@@ -172,7 +172,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Prediction:
-    """The parsed answer of one (sample, repeat). Treat as frozen; slots without ``frozen`` because a run makes millions.
+    """The parsed answer of one (sample, repeat). Treat as frozen; not ``frozen`` because a run makes millions.
 
     ``value``: the object (JSON tasks), the text (text tasks), or None where the state is not a read one.
     ``problem``: why it was not read, or what had to be overlooked. ``duplicates``: how many keys stood more than

@@ -7,7 +7,7 @@ import pickle
 import platform
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from peakbench.client.wire import build_request
 from peakbench.datasets import Dataset, Fingerprint, SampleRecord, checked, open_dataset
 from peakbench.errors import ConfigError, DataError, DataProblem, ImageError, StoreError
 from peakbench.images import load_recorded, resize
-from peakbench.metrics.base import Encoder, Entailer, Metric, Tools
+from peakbench.metrics.base import Comparator, Encoder, Entailer, Metric, Tools
 from peakbench.records import Completion, Failure, Image, Request, Sample
 from peakbench.registry import Registry
 from peakbench.store import DataRecord, EndpointRecord, JournalIndex, RunDirectory, RunRecord, TaskRecord, task_sha256
@@ -51,7 +51,7 @@ class Job:
     endpoint: Endpoint
     provider: str | None
     metrics: Sequence[Metric]
-    tools: Tools
+    comparators: Mapping[str, Comparator]
     notes: tuple[str, ...]
 
     def spooled(self) -> AbstractContextManager[tuple[Iterator[SampleRecord], DataRecord]]:
@@ -127,7 +127,7 @@ class Job:
             directory,
             metrics=self.metrics,
             task=self.task,
-            comparators=self.registry.comparators(self.task, self.tools),
+            comparators=self.comparators,
             nulls=self.registry.nulls_of(self.task),
             repair=self.options.repair,
             slices=self.options.slices,
@@ -174,7 +174,7 @@ def prepared(data: Any, options: Options) -> Iterator[Job]:
             replace(endpoint, transport=options.transport),
             provider.name if provider else None,
             metrics,
-            tools,
+            registry.comparators(task, tools),
             tuple(notes),
         )
 
@@ -226,6 +226,7 @@ def run_record(task: Task, data: DataRecord, endpoint: EndpointRecord, *, model:
         sampling=options.sampling,
         repeats=options.repeats,
         prompt_version=task.prompt.version,
+        max_side=options.max_side,
         repair=options.repair,
         workers=options.workers,
         versions=versions,

@@ -69,6 +69,7 @@ class Session(_Record):
 class RunRecord(_Record):
     """run.json: what was asked, of whom, with which versions. ``created_at`` is ISO 8601 in UTC.
 
+    ``max_side``: images were shrunk to that many pixels, None where they were sent as found.
     ``repair`` says whether the answers are read with json-repair; it does not change what is asked.
     """
 
@@ -82,6 +83,7 @@ class RunRecord(_Record):
     sampling: Sampling
     repeats: Annotated[int, Field(ge=1)] = 1
     prompt_version: int = 1
+    max_side: int | None = None
     repair: bool = False
     workers: int
     sessions: tuple[Session, ...] = ()
@@ -119,6 +121,7 @@ class RunRecord(_Record):
         for name in self.sampling.__dataclass_fields__:
             compare(f"sampling.{name}", getattr(self.sampling, name), getattr(other.sampling, name))
         compare("repeats", self.repeats, other.repeats)
+        compare("max_side", self.max_side, other.max_side)
         return found
 
 
