@@ -20,7 +20,7 @@ import numpy as np
 
 from peakbench.metrics.base import Batch, Bools, Cells, Comparator, Floats, Ints, Metric, MetricInfo, Scores
 from peakbench.metrics.cells import CellBuilder
-from peakbench.records import OUTCOMES, Prediction, Reference
+from peakbench.records import OUTCOMES, Prediction, Reference, State
 from peakbench.tasks import Task
 
 CLAMP = 1e-9
@@ -145,7 +145,8 @@ class Scorer:
         if pairs and not any(prediction.read for prediction, _ in pairs):
             stand_in = next((reference for _, reference in pairs if reference), None)
             if stand_in is not None:
-                pairs = [*pairs, (Prediction("", 0, "text" if self._cells is None else "strict", stand_in), stand_in)]
+                state: State = "text" if self._cells is None else "strict"
+                pairs = [*pairs, (Prediction("(reference)", 0, state, stand_in), stand_in)]
         predictions = [prediction for prediction, _ in pairs]
         references = [reference for _, reference in pairs]
         read = np.array([prediction.read for prediction in predictions], dtype=np.bool_)

@@ -154,8 +154,8 @@ class TestText:
 
     def test_majority_and_empty(self):
         found = self.text(["A red dress.", "a red dress.", "A red dress.", "Jeans", None, ""])
-        assert found["majority"] == Prediction("", 0, "text", "A red dress.")
-        assert found["all_null"] == Prediction("", 0, "text", "")
+        assert (found["majority"].state, found["majority"].value) == ("text", "A red dress.")
+        assert (found["all_null"].state, found["all_null"].value) == ("text", "")
         assert found["vocabulary"] is None
 
     def test_no_reference(self):

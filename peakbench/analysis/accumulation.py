@@ -19,7 +19,7 @@ from peakbench.analysis.baselines import FloorName
 from peakbench.metrics.base import Bools, Cells, Floats, Ints, MetricInfo, Scores
 from peakbench.records import OUTCOMES
 from peakbench.scoring import ScoredBatch
-from peakbench.statistics import KEPT, Columns, Ratio
+from peakbench.statistics import Columns, Ratio
 
 _MOST_REASONS = 100
 _SAME = 1e-9
@@ -121,7 +121,7 @@ class Accumulator:
         fields: Sequence[str],
         floors: Sequence[FloorName],
         slices: Sequence[str],
-        kept: int = KEPT,
+        kept: int,
     ) -> None:
         self.metrics = {info.id: MetricCounts(info) for info in infos}
         self.fields = {name: FieldCounts() for name in fields}

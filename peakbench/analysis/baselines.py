@@ -177,7 +177,7 @@ class ReferenceCounts:
         Args:
             comparators: one for each field of the task; they settle ties.
         """
-        unparseable = Prediction("", 0, "unparseable")
+        unparseable = Prediction("(floor unparseable)", 0, "unparseable")
         if self.task.answer == "text":
             texts = self._texts.groups()
             most = next(iter(texts.values())).spelling if texts else ""
@@ -185,8 +185,8 @@ class ReferenceCounts:
             return Floors(
                 {
                     "unparseable": unparseable,
-                    "all_null": Prediction("", 0, "text", ""),
-                    "majority": Prediction("", 0, "text", most),
+                    "all_null": Prediction("(floor all_null)", 0, "text", ""),
+                    "majority": Prediction("(floor majority)", 0, "text", most),
                     "vocabulary": None,
                 },
                 tuple(notes),
@@ -211,9 +211,9 @@ class ReferenceCounts:
         return Floors(
             {
                 "unparseable": unparseable,
-                "all_null": Prediction("", 0, "strict", dict.fromkeys(self._fields)),
-                "majority": Prediction("", 0, "strict", majority),
-                "vocabulary": Prediction("", 0, "strict", vocabulary),
+                "all_null": Prediction("(floor all_null)", 0, "strict", dict.fromkeys(self._fields)),
+                "majority": Prediction("(floor majority)", 0, "strict", majority),
+                "vocabulary": Prediction("(floor vocabulary)", 0, "strict", vocabulary),
             },
             tuple(notes),
         )

@@ -23,7 +23,7 @@ from peakbench.metrics.base import Comparator, Metric
 from peakbench.parsing import read
 from peakbench.records import Completion, JSONValue, Prediction, Reference
 from peakbench.scoring import Scorer
-from peakbench.statistics import Bootstrap
+from peakbench.statistics import KEPT, Bootstrap
 from peakbench.store import RunDirectory
 from peakbench.tasks import Task
 from peakbench.values import canonical
@@ -138,6 +138,7 @@ def evaluate_stream(
     slices: Sequence[str] = (),
     resamples: int = 10_000,
     seed: int = 0,
+    kept: int = KEPT,
     workers: int | None = None,
     wall_s: float | None = None,
     run: Mapping[str, Any] | None = None,
@@ -150,13 +151,14 @@ def evaluate_stream(
         records: gives all samples with their completions; called once or more (again where a metric breaks).
         samples: gives all samples without reading completions, for the first pass; default: from ``records``.
         repeats: how often each sample was to be asked; what is missing counts as unasked.
+        kept: up to so many samples intervals are resampled, above it they are normal.
         workers, wall_s: of the asking, None where the answers came from elsewhere.
         run: what stands under ``run`` in the summary.
         write_rows: takes the iterator of the lines of scores.jsonl and exhausts it.
         metrics, task, comparators, nulls, repair, slices, resamples, seed, on_progress: as in :func:`evaluate`.
     """
     first = samples() if samples is not None else (sample for sample, _ in records())
-    floors, kept = _survey(first, task, comparators, nulls, slices)
+    floors, sliced = _survey(first, task, comparators, nulls, slices)
     broken: dict[str, str] = {}
     while True:
         one = _Pass(
@@ -164,9 +166,10 @@ def evaluate_stream(
             Scorer(task, _with_parts(metrics), comparators, nulls, broken=broken),
             task=task,
             floors=floors,
-            slices=kept,
+            slices=sliced,
             repair=repair,
             repeats=repeats,
+            kept=kept,
         )
         rows = one.rows(records(), on_progress)
         try:
@@ -232,6 +235,7 @@ class _Pass:
         slices: Mapping[str, frozenset[str]],
         repair: bool,
         repeats: int,
+        kept: int,
     ) -> None:
         self._scorer, self._floor_scorer = scorer, floor_scorer
         self._task, self._repair, self._repeats = task, repair, repeats
@@ -249,6 +253,7 @@ class _Pass:
             fields=task.keys,
             floors=tuple(self._floors),
             slices=tuple(slices),
+            kept=kept,
         )
 
     @property
