@@ -76,11 +76,14 @@ def picture(g: Garment) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the demo data set.")
     parser.add_argument("folder", type=Path)
-    folder: Path = parser.parse_args().folder
+    parser.add_argument("--only", nargs="*", choices=GARMENTS, help="draw these alone; samples.jsonl is always whole")
+    given = parser.parse_args()
+    folder: Path = given.folder
     (folder / "images").mkdir(parents=True, exist_ok=True)
     lines = []
     for name, garment in GARMENTS.items():
-        picture(garment).save(folder / "images" / f"{name}.jpg", quality=82, optimize=True)
+        if given.only is None or name in given.only:
+            picture(garment).save(folder / "images" / f"{name}.jpg", quality=82, optimize=True)
         line: dict[str, Any] = {"id": name, "image": f"images/{name}.jpg", "reference": garment.reference}
         lines.append(json.dumps(line))
     (folder / "samples.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -52,13 +52,14 @@ class Columns:
         self._fields = self._prefixed(names, "reference.")
         self._metadata = self._prefixed(names, "metadata.")
         self._labelled = self._prefixed(names, "image_")
-        known = (*_PLAIN, *(f"{prefix}NAME" for prefix in _PREFIXES))
         for index, name in enumerate(names):
             if name in names[:index]:
                 self.problems.append(f"two columns have the name {name!r}")
             elif not name:
                 self.problems.append(f"column {index + 1} has no name")
             elif name not in _PLAIN and not (name.startswith(_PREFIXES) and name not in _PREFIXES):
+                rest = name.partition(".")[2] or "NAME"
+                known = (*_PLAIN, "image_NAME", f"reference.{rest}", f"metadata.{rest}")
                 self.problems.append(f"unknown column {name!r} ({nearest(name, known)}; or metadata.{name})")
         if "id" not in names:
             self.problems.append("no column 'id'")

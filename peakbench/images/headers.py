@@ -189,7 +189,7 @@ def _looks_like(head: bytes) -> str:
     """Say what a file that is no readable image seems to be; these are the ones met in downloaded data sets."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head[4:8] == b"ftyp":
-        return f"a {_HEIF_BRANDS.get(head[8:12], 'HEIF or video')} file, which few servers read"
+        return f"of type {_HEIF_BRANDS.get(head[8:12], 'HEIF or video')}, which few servers read"
     if head[:4] in (b"II*\0", b"MM\0*"):
         return "a TIFF image, which few servers read"
     if head.startswith(b"version https://git-lfs"):

@@ -22,7 +22,7 @@ HUGE = 89_478_485
 SMALL = 32
 """A shorter side below this leaves nothing to look at: vision models cut images into patches of 14 to 32 pixels."""
 
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _JPEG_QUALITY = 92
 _ORIENTATION = 0x0112
 _ROTATIONS = {
