@@ -54,7 +54,8 @@ class Feed:
         self._sleeping = self._waking = self._stopped = self._finished = False
         self._ended = asyncio.Event()
         self.error: BaseException | None = None
-        threading.Thread(target=self._run, name="peakbench-feed", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="peakbench-feed", daemon=True)
+        self._thread.start()
 
     async def get(self) -> Job | Completion | None:
         """Return the next item, None when there is none left."""
@@ -84,6 +85,7 @@ class Feed:
         self._stopped = True
         self._room.set()
         await self._ended.wait()
+        self._thread.join()  # it has said its last word, and takes no time
 
     def _run(self) -> None:
         items = iter(self._items)

@@ -14,6 +14,9 @@ from peakbench.records import Failure
 from peakbench.runner.events import Event, Paused, Resumed
 from peakbench.runner.policy import Policy, is_absence
 
+_WORTH_SAYING_S = 1.0
+"""A pause that is lengthened by less is not announced again: a hundred workers hear Retry-After a hundred times."""
+
 
 class Pace:
     """Lets attempts through. Every attempt is ``epoch = await enter()``, then :meth:`leave` in a finally.
@@ -70,7 +73,8 @@ class Pace:
         Without a Retry-After, pauses in a row double, up to the policy's cap and ``longest_s``. Attempts that were sent
         before the pause began only lengthen it where the server said how long.
         """
-        if epoch == self._epoch:
+        begins = epoch == self._epoch
+        if begins:
             self._epoch += 1
             self._pauses_in_a_row += 1
             seconds = min(longest_s, self._policy.backoff(self._pauses_in_a_row)) * self._rng.uniform(0.5, 1.0)
@@ -83,10 +87,12 @@ class Pace:
         if failure.retry_after_s is not None:
             seconds = min(failure.retry_after_s, self._policy.retry_after_cap_s)
         until = self._loop.time() + seconds
-        if until > self._resume_at:
+        longer = until - self._resume_at
+        if longer > 0:
             self._resume_at = until
             self._paused = True
-            self._emit(Paused(time.time() + seconds, failure))
+            if begins or longer > _WORTH_SAYING_S:
+                self._emit(Paused(time.time() + seconds, failure))
 
     async def _wait_for_place(self) -> None:
         place: asyncio.Future[None] = self._loop.create_future()
