@@ -232,6 +232,14 @@ def test_lists() -> None:
         assert found == (outcome, exact, score), (reference, answer)
 
 
+def test_a_list_that_compares_by_exact_is_right_as_a_whole_in_any_order() -> None:
+    task = task_of({"tags": {"many": True}})
+    for answer, score in ((["b", "A", "a"], 1), (["a"], 0), (["a", "b", "c"], 0)):
+        cells = batch_of(task, [({"tags": ["a", "b"]}, {"tags": answer})]).cells
+        assert cells is not None
+        assert cells.scores[0, 0] == cells.exact[0, 0] == score, answer
+
+
 def test_lists_of_objects_and_objects() -> None:
     task = task_of(
         {

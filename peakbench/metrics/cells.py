@@ -129,6 +129,7 @@ class _FieldMemo(dict[tuple[Any, Any], int]):
         self._results = results
         self._shape = _shape(name, field, comparator)
         self._wrapped = self._shape == "object" and comparator.shape == "list"
+        self._whole = self._shape == "list" and comparator.shape == "scalar"
 
     def __missing__(self, key: tuple[Any, Any]) -> int:
         reference, prediction = key
@@ -159,9 +160,9 @@ class _FieldMemo(dict[tuple[Any, Any], int]):
             return add((True, present, _INVENTED if truth is _NULL_SIDE else _OMITTED, 0.0, 0.0, _NO_TEXT))
         if truth is _WRONG_SIDE or answer is _WRONG_SIDE:
             return add((True, present, _WRONG, 0.0, 0.0, _NO_TEXT))
-        score = self._score(truth.value, answer.value)
-        outcome = _CORRECT if score >= self._comparator.pass_mark else _WRONG
         exact = 1.0 if truth.form == answer.form else 0.0
+        score = exact if self._whole else self._score(truth.value, answer.value)
+        outcome = _CORRECT if score >= self._comparator.pass_mark else _WRONG
         return add((True, present, outcome, exact, score, self._results.text(truth.text, answer.text)))
 
     def _side(self, value: JSONValue, *, is_reference: bool = False) -> _Side:
