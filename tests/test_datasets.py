@@ -1,12 +1,15 @@
 import contextlib
 import csv
+import datetime as dt
 import hashlib
 import io
 import itertools
 import json
 import sys
+from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pandas as pd
 import pyarrow as pa
@@ -523,6 +526,13 @@ def test_csv_wrong_bytes_have_their_line(folder):
     assert found[1].id == "b"
 
 
+@pytest.mark.parametrize("header", [b"id,im\xe9ge\n", b'id,"image"x\n'])
+def test_csv_headers_that_cannot_be_read_end_the_file(folder, header):
+    (folder / "eval.csv").write_bytes(header + b"a,b\nc,d\n")
+    (problem,) = open_dataset(folder / "eval.csv")
+    assert problem.where == f"{folder}/eval.csv:1"
+
+
 def test_csv_cells_may_be_large(folder):
     uri = "data:image/png;base64," + "A" * 400_000
     (sample,) = samples(write(folder / "eval.csv", f'id,image\na,"{uri}"\n'))
@@ -719,6 +729,7 @@ def test_parquet_shards_as_from_the_hub(folder, names, splits):
         ("[]", "not a JSON object"),
         ("{}", "no usable list of files"),
         ('{"_data_files": [{"filename": "../../x.arrow"}]}', "no usable list of files"),
+        ('{"_data_files": 3}', "no usable list of files"),
         ('{"_data_files": [{"filename": "a.arrow"}], "_indices_data_files": [{"filename": "i"}]}', "an index file"),
     ],
 )
@@ -726,6 +737,14 @@ def test_folders_that_cannot_be_read(folder, state, words):
     (folder / "state.json").write_text(state)
     with pytest.raises(DataError, match=words):
         list(open_dataset(folder))
+
+
+def test_splits_stay_in_the_folder(folder):
+    write_huggingface(folder / "elsewhere", [{"id": "a"}])
+    (folder / "dict").mkdir()
+    (folder / "dict" / "dataset_dict.json").write_text('{"splits": ["../elsewhere"]}')
+    with pytest.raises(DataError, match="no usable list 'splits'"):
+        list(open_dataset(folder / "dict"))
 
 
 def test_missing_or_torn_arrow_files_are_problems(folder):
@@ -766,6 +785,57 @@ def test_objects_in_memory(folder):
     for wrong in (3, {"id": "a"}, b"x", None):
         with pytest.raises(DataError, match="is no data set"):
             open_dataset(wrong)
+
+
+def test_values_of_a_program_become_json():
+    given = {
+        "day": dt.date(2026, 1, 2), "many": np.array([1, 2]), "one": np.float64(1.5), "none": float("nan"),
+        "large": 10**30, "exact": Decimal("1.25"), "pair": (1, True),
+    }  # fmt: skip
+    (sample,) = open_dataset([{"id": np.int64(4), "metadata": given}])
+    assert sample.id == "4"
+    assert sample.metadata == {
+        "day": "2026-01-02", "many": [1, 2], "one": 1.5, "none": None, "large": 1e30, "exact": 1.25, "pair": [1, True],
+    }  # fmt: skip
+    assert orjson.loads(orjson.dumps(sample.metadata)) == sample.metadata
+    wrong = [{1}, float("inf"), "\ud800", b"x"]
+    found = list(open_dataset([{"id": "a", "reference": {"x": value}} for value in wrong]))
+    assert [problem.what for problem in found] == [
+        "'reference': a set, which JSON does not have",
+        "'reference': an infinite number, which JSON does not have",
+        "'reference': half a surrogate pair, which is no character",
+        "'reference': a bytes, which JSON does not have",
+    ]
+
+
+def test_deep_values_are_a_problem_in_every_form(folder):
+    def nested(levels):
+        return '{"a":' * levels + "1" + "}" * levels
+
+    spec = write(
+        folder / "eval.jsonl",
+        *(
+            f'{{"id": "{n}", "image": "images/red.png", "reference": {{"size": {nested(n)}}}}}\n'
+            for n in (2, 63, 64, 900)
+        ),
+    )
+    one, two, three, four = open_dataset(spec)
+    assert (one.id, two.id) == ("2", "63")
+    assert three.what == four.what == "'reference' has more than 64 levels of objects and lists"
+    (memory,) = open_dataset([{"id": "a", "reference": json.loads(nested(900))}])
+    assert memory.what == "'reference': more than 64 levels of objects and lists"
+    pq.write_table(pa.Table.from_pylist([{"id": "a", "reference": nested(900)}]), folder / "deep.parquet")
+    (table,) = open_dataset(folder / "deep.parquet")
+    assert table.what == "'reference' has more than 64 levels of objects and lists"
+
+
+def test_a_reader_that_fails_is_a_data_error(folder):
+    def failing():
+        yield Sample("a")
+        raise OSError("the disk is gone")
+
+    with pytest.raises(DataError, match="the disk is gone"):
+        list(checked(Dataset("d", "d", "memory", failing), task=TASK, read_images=False))
 
 
 def test_nulls_of_pandas(folder):

@@ -216,8 +216,12 @@ def test_missing_files_name_a_file_with_another_ending(folder):
     with pytest.raises(ImageError, match=r"images/a\.png: no such file") as caught:
         images.load(at(folder, "images/a.png"))
     assert caught.value.hint == "there is a.jpg"
-    with pytest.raises(ImageError, match="no such file"):
+    with pytest.raises(ImageError, match="no such file") as caught:
         images.load(at(folder, "images/z.png"))
+    assert caught.value.hint is None
+    with pytest.raises(ImageError, match="no such file") as caught:
+        images.load(at(folder, "images\\a.jpg"))
+    assert caught.value.hint == "write the path with / between folders"
 
 
 def test_folders_pipes_and_devices_are_refused_at_once(folder):

@@ -44,7 +44,7 @@ def checked(
     found = _Found()
     ids = array("q")
     scorable = with_reference = 0
-    for item in dataset:
+    for item in _items(dataset):
         if isinstance(item, DataProblem):
             found.add(item)
             continue
@@ -70,11 +70,20 @@ def checked(
     found.raise_if_any(dataset)
 
 
+def _items(dataset: Dataset) -> Iterator[Sample | DataProblem]:
+    """Iterate; a reader (a plugin's, say) that fails to read is a data set that cannot be used."""
+    try:
+        yield from dataset
+    except OSError as error:
+        raise DataError(f"cannot be read: {error}", where=dataset.spec) from error
+
+
 class _Found:
     """The problems found so far, bounded; those that a whole column shares are named once and counted."""
 
     def __init__(self) -> None:
         self.count = 0
+        self._dropped = False
         self._kept: list[DataProblem] = []
         self._shared: dict[str, list[str | int]] = {}
         self._hints: list[str] = []
@@ -83,6 +92,8 @@ class _Found:
         self.count += 1
         if len(self._kept) < KEPT:
             self._kept.append(problem)
+        else:
+            self._dropped = True
 
     def share(self, where: str, what: str) -> None:
         """Add a problem that many samples have in the same words."""
@@ -91,6 +102,8 @@ class _Found:
             self._shared[what][1] = int(self._shared[what][1]) + 1
         elif len(self._shared) < KEPT:
             self._shared[what] = [where, 1]
+        else:
+            self._dropped = True
 
     def image(self, where: str, error: ImageError) -> None:
         expected = f" (expected: {error.expected})" if error.expected else ""
@@ -105,12 +118,11 @@ class _Found:
             DataProblem(str(where), f"{what} (in {times:,} samples)" if times != 1 else what)
             for what, (where, times) in self._shared.items()
         ]
-        problems = (shared + self._kept)[:KEPT]
         noun = "problem" if self.count == 1 else "problems"
-        counted = "" if len(problems) == self.count or shared else f"; the first {KEPT:,} are kept"
+        kept = f"; the first {KEPT:,} are kept" if self._dropped else ""
         raise DataError(
-            f"{self.count:,} {noun} in {dataset.spec}{counted}",
-            problems=problems,
+            f"{self.count:,} {noun} in {dataset.spec}{kept}",
+            problems=[*shared, *self._kept],
             hint="\n  ".join(self._hints) or None,
         )
 

@@ -97,8 +97,8 @@ def _splits(folder: Path) -> dict[str, list[Path]]:
     """Return the files of each split, in order."""
     if (folder / "dataset_dict.json").is_file():
         names = _json(folder / "dataset_dict.json").get("splits")
-        if not isinstance(names, list):
-            raise DataError("no list 'splits'", where=str(folder / "dataset_dict.json"))
+        if not isinstance(names, list) or any(Path(str(name)).name != name for name in names):
+            raise DataError("no usable list 'splits'", where=str(folder / "dataset_dict.json"))
         return {str(name): _arrow_files(folder / str(name)) for name in names}
     if (folder / "state.json").is_file():
         return {str(_json(folder / "state.json").get("_split") or "all"): _arrow_files(folder)}
@@ -189,7 +189,7 @@ def _samples(files: list[Path], open_table: Callable[[Path], _Table], *, base: P
                         yield result
                     else:
                         yield from result
-        except (pyarrow.ArrowException, OSError) as error:
+        except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
             reason = str(error).split("\n")[0]
             yield DataProblem(f"{path}:row {row + 1}" if row else str(path), f"cannot be read: {reason}")
 

@@ -12,7 +12,7 @@ from typing import Any
 from peakbench.datasets.base import Dataset, Reader
 from peakbench.datasets.columnar import is_huggingface, read_folder, read_parquet
 from peakbench.datasets.lines import read_jsonl
-from peakbench.datasets.samples import SampleReader
+from peakbench.datasets.samples import SampleReader, as_json
 from peakbench.datasets.tables import Columns, read_csv
 from peakbench.errors import DataError, DataProblem
 from peakbench.records import Sample
@@ -60,7 +60,7 @@ _IN_FOLDER = ("samples.jsonl", "samples.csv", "samples.parquet")
 
 
 def open_dataset(spec: Any, *, readers: Sequence[Reader] = READERS, limit: int | None = None) -> Dataset:
-    """Open a data set; no sample is read yet, but what cannot be opened at all is said now.
+    """Open a data set. No sample is read yet, but a missing file is named now.
 
     Args:
         spec: a file, chosen by its ending; a folder that holds samples.jsonl (or .csv, .parquet), a Hugging Face
@@ -161,11 +161,25 @@ def in_memory(rows: Any, *, name: str = "in-memory", limit: int | None = None) -
 def _rows(rows: Iterable[Any], name: str) -> Iterator[Sample | DataProblem]:
     samples = SampleReader(None)
     for number, row in enumerate(rows, 1):
-        result = row if isinstance(row, Sample) else samples.read(row, f"{name}:{number}")
+        result = row if isinstance(row, Sample) else _row(samples, row, f"{name}:{number}")
         if isinstance(result, Sample):
             yield result
         else:
             yield from result
+
+
+def _row(samples: SampleReader, row: Any, where: str) -> Sample | list[DataProblem]:
+    """Read one mapping of a program, whose values need not be JSON: arrays, times, NaN."""
+    if not isinstance(row, Mapping):
+        return samples.read(row, where)
+    plain = dict(row)
+    for key in ("id", "prompt", "reference", "metadata"):
+        if key in plain:
+            try:
+                plain[key] = as_json(plain[key])
+            except ValueError as error:
+                return [DataProblem(where, f"'{key}': {error}")]
+    return samples.read(plain, where)
 
 
 def _frame(frame: Any, name: str) -> Iterator[Sample | DataProblem]:

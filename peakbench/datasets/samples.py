@@ -14,17 +14,22 @@ A key that is not known is a problem, never dropped in silence: a misspelt "refr
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from peakbench.errors import DataProblem, nearest
-from peakbench.records import ImageSource, Sample
+from peakbench.records import ImageSource, JSONValue, Sample
 
 KEYS = ("id", "image", "images", "prompt", "reference", "metadata")
 IMAGE_KEYS = ("path", "url", "data", "label")
 _ID_CHARACTERS = 1024
 _IMAGES = 64
+_LEVELS = 64
+"""Objects inside objects, at most: writers of JSON stop at 254 levels, Python at 1,000."""
 
 
 class SampleReader:
@@ -60,6 +65,9 @@ class SampleReader:
         metadata = value.get("metadata")
         if metadata is not None and not isinstance(metadata, dict | Mapping):
             wrong.append(f"'metadata' is {_kind(metadata)}, expected an object")
+        for name, part in (("reference", reference), ("metadata", metadata)):
+            if part and type(part) is dict and _too_deep(part):
+                wrong.append(f"'{name}' has more than {_LEVELS} levels of objects and lists")
         images = self._images(value, wrong)
         if wrong:
             return [DataProblem(where, what) for what in wrong]
@@ -138,6 +146,58 @@ def _id(value: Mapping[str, Any], wrong: list[str]) -> str:
             f"'id' {given[:40]!r} is not usable: at most {_ID_CHARACTERS} printable characters, no space at its ends"
         )
     return given
+
+
+def _too_deep(value: Mapping[str, Any]) -> bool:
+    level: list[Any] = [item for item in value.values() if isinstance(item, dict | list)]
+    for _ in range(_LEVELS - 1):
+        if not level:
+            break
+        level = [
+            item
+            for outer in level
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(item, dict | list)
+        ]
+    return bool(level)
+
+
+def as_json(value: Any, levels: int = _LEVELS) -> JSONValue:
+    """Bring a value of a table or of a program into JSON: NaN is how tables say null, times become ISO 8601 text.
+
+    Raises:
+        ValueError: there is no such thing in JSON.
+    """
+    if is_null(value) or isinstance(value, bool):
+        return None if is_null(value) else value
+    if isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+            raise ValueError("half a surrogate pair, which is no character")
+        return value
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**64 else float(value)
+    if isinstance(value, float | decimal.Decimal):
+        if math.isinf(value):
+            raise ValueError("an infinite number, which JSON does not have")
+        return float(value)
+    if levels < 1:
+        raise ValueError(f"more than {_LEVELS} levels of objects and lists")
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item, levels - 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item, levels - 1) for item in value]
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if hasattr(value, "tolist"):  # a numpy scalar or array
+        return as_json(value.tolist(), levels - 1)
+    raise ValueError(f"a {type(value).__name__}, which JSON does not have")
+
+
+def is_null(cell: Any) -> bool:
+    """Whether a cell is one of the nulls of tables: NaN, and NA and NaT of pandas, which need not be there."""
+    if isinstance(cell, float | decimal.Decimal):
+        return math.isnan(cell)
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType")
 
 
 def _kind(value: object) -> str:

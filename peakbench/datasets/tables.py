@@ -23,9 +23,6 @@ has no reference. Every cell of a CSV file is text: numbers and lists go into a 
 from __future__ import annotations
 
 import csv
-import datetime
-import decimal
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -33,7 +30,7 @@ from typing import IO, Any
 import orjson
 
 from peakbench.datasets.lines import LINE_BYTES, open_utf8, why_not_json
-from peakbench.datasets.samples import SampleReader
+from peakbench.datasets.samples import SampleReader, as_json, is_null
 from peakbench.errors import DataProblem, nearest
 from peakbench.records import ImageSource, JSONValue, Sample
 
@@ -79,17 +76,17 @@ class Columns:
         if len(cells) != self._width:
             return [DataProblem(where, f"{len(cells)} cells, where the header has {self._width}")]
         value: dict[str, Any] = {}
-        cells = [None if _is_null(cell) else cell for cell in cells]
+        cells = [None if is_null(cell) else cell for cell in cells]
         try:
             for name, index in self._plain.items():
                 cell = cells[index]
                 if name in ("image", "images"):
                     continue
-                value[name] = _json_cell(cell, name) if name in ("reference", "metadata") else _json(cell)
+                value[name] = _json_cell(cell, name) if name in ("reference", "metadata") else as_json(cell)
             if self._fields:
-                value["reference"] = {name: _json(cells[index]) for name, index in self._fields}
+                value["reference"] = {name: as_json(cells[index]) for name, index in self._fields}
             if self._metadata:
-                value["metadata"] = {name: _json(cells[index]) for name, index in self._metadata}
+                value["metadata"] = {name: as_json(cells[index]) for name, index in self._metadata}
             if images := self._images(cells):
                 value["images"] = images
         except ValueError as error:
@@ -122,46 +119,14 @@ class Columns:
 
 def _json_cell(cell: Any, name: str) -> JSONValue:
     """Read a 'reference' or 'metadata' cell: text that begins with a brace is a JSON object."""
-    if not isinstance(cell, str) or not cell.lstrip().startswith("{"):
-        return None if cell == "null" else _json(cell)
+    if not isinstance(cell, str):
+        return as_json(cell)
+    if not cell.lstrip().startswith("{"):
+        return None if cell.strip() in ("", "null") else as_json(cell)
     try:
         return orjson.loads(cell)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"column '{name}' is not JSON: {why_not_json(cell, error)}") from None
-
-
-def _is_null(cell: Any) -> bool:
-    """Whether a cell is one of the nulls of tables: NaN, and NA and NaT of pandas, which need not be there."""
-    if isinstance(cell, float):
-        return math.isnan(cell)
-    return cell is None or type(cell).__name__ in ("NAType", "NaTType")
-
-
-def _json(value: Any) -> JSONValue:
-    """Bring a cell's value into JSON: NaN is how tables say null, times become ISO 8601 text.
-
-    Raises:
-        ValueError: there is no such thing in JSON.
-    """
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        if math.isinf(value):
-            raise ValueError("an infinite number, which JSON does not have")
-        return None if math.isnan(value) else value
-    if isinstance(value, Mapping):
-        return {str(key): _json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
-    if isinstance(value, decimal.Decimal):
-        return _json(float(value))
-    if _is_null(value):
-        return None
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if hasattr(value, "tolist"):  # a numpy scalar or array
-        return _json(value.tolist())
-    raise ValueError(f"a {type(value).__name__}, which JSON does not have")
 
 
 def read_csv(spec: str) -> Iterator[Sample | DataProblem]:
@@ -192,10 +157,14 @@ def _read(file: IO[bytes], path: str) -> Iterator[Sample | DataProblem]:
                 break
             except csv.Error as error:
                 yield DataProblem(where, f"not CSV: {_why_not_csv(str(error))}")
+                if columns is None:
+                    return
                 continue
             if problems:
                 yield from problems
                 problems.clear()
+                if columns is None:
+                    return
             elif columns is None:
                 columns = Columns([name.strip() for name in cells], base=str(Path(path).absolute().parent))
                 if len(cells) == 1 and ";" in cells[0]:

@@ -245,6 +245,8 @@ def _why_not_opened(error: OSError) -> tuple[str]:
 def _similar(path: str) -> str | None:
     """Name a file that differs in its ending only: the slip met most often."""
     here = Path(path)
+    if "\\" in here.name:
+        return "write the path with / between folders"
     for ending in _OTHER_ENDINGS:
         try:
             if ending != here.suffix and here.with_suffix(ending).is_file():
