@@ -421,3 +421,26 @@ async def test_addresses_are_checked_when_opened():
         open_transport(Endpoint("127.0.0.1:1/v1", "m"))
     with pytest.raises(ConfigError, match="proxy: 'socks5://x' is not a URL"):
         open_transport(Endpoint("http://127.0.0.1:1/v1", "m", proxy="socks5://x"))
+
+
+async def test_requests_that_start_together_start_a_few_in_a_turn_of_the_loop():
+    from peakbench.client.http import _Turnstile
+
+    turnstile = _Turnstile(2)
+    turn = 0
+    started: list[tuple[int, int]] = []
+
+    async def start(number: int) -> None:
+        await turnstile.enter()
+        started.append((number, turn))
+
+    tasks = [asyncio.create_task(start(number)) for number in range(7)]
+    await asyncio.sleep(0)
+    tasks[3].cancel()
+    for turn in range(1, 12):  # noqa: B007 - start() reads it
+        await asyncio.sleep(0)
+    assert [number for number, _ in started] == [0, 1, 2, 4, 5, 6]  # in order; the cancelled one holds nobody up
+    turns = [turn for _, turn in started]
+    assert max(turns.count(turn) for turn in turns) == 2
+    assert turnstile._passed == 0
+    await turnstile.enter()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import ssl
 import time
+from collections import deque
 from dataclasses import replace
 
 import aiohttp
@@ -21,7 +23,42 @@ from peakbench.records import Failure, FailureKind, Response
 _KEEP_ALIVE_S = 4.0
 """An idle connection is dropped before uvicorn (5 s) drops it: vLLM would close it under the next request."""
 
+_STARTS_A_TURN = 8
 _LARGE_BODY = 1024 * 1024
+
+
+class _Turnstile:
+    """Lets a few requests start in one turn of the loop; the others wait for the next turns.
+
+    Answers that arrive together would otherwise start as many requests in one turn: at 256 workers that is 256 bodies
+    written in a row, and nothing else runs meanwhile.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._passed = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> None:
+        """Wait for a place in a turn."""
+        loop = asyncio.get_running_loop()
+        if self._passed == 0:
+            loop.call_soon(self._turn, loop)
+        self._passed += 1
+        if self._passed > self._at_once:
+            place: asyncio.Future[None] = loop.create_future()
+            self._waiting.append(place)
+            await place
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._passed = 0
+        while self._waiting and self._passed < self._at_once:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                self._passed += 1
+        if self._passed:
+            loop.call_soon(self._turn, loop)
 
 
 class AiohttpTransport:
@@ -33,6 +70,7 @@ class AiohttpTransport:
         self._secrets = secrets_of(endpoint)
         self._tls = tls_context(endpoint)
         self._session: aiohttp.ClientSession | None = None
+        self._turnstile = _Turnstile(_STARTS_A_TURN)
 
     async def send(self, body: bytes, *, stream: bool) -> Response:
         """Make one attempt; see `Transport.send`."""
@@ -40,6 +78,7 @@ class AiohttpTransport:
             self._session = self._open()
         # above 1 MiB aiohttp wants a file: it then writes in pieces and lets the loop breathe
         data = body if len(body) <= _LARGE_BODY else io.BytesIO(body)
+        await self._turnstile.enter()
         started = time.perf_counter()
         try:
             async with self._session.post(self._url, data=data, allow_redirects=False) as response:

@@ -13,6 +13,7 @@ import orjson
 import pybase64
 
 from peakbench.errors import ConfigError
+from peakbench.images import data_url
 from peakbench.records import Image, Request, Sample, Sampling
 from peakbench.tasks import Task
 
@@ -153,8 +154,7 @@ def _inline(message: Mapping[str, Any], data: Mapping[str, Image]) -> Mapping[st
 
 
 def _data_url(image: Image) -> orjson.Fragment:
-    encoded = pybase64.b64encode(image.data or b"")
-    return orjson.Fragment(b'"data:' + image.media_type.encode() + b";base64," + encoded + b'"')
+    return orjson.Fragment(b'"%b"' % data_url(image))
 
 
 def preview(request: Request) -> dict[str, Any]:

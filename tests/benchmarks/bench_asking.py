@@ -1,13 +1,14 @@
 """What asking costs: PeakBench's whole path beside bare aiohttp, on one server, in one run.
 
-    python tests/benchmarks/bench_asking.py            # two minutes
+    python tests/benchmarks/bench_asking.py            # ten minutes
     python tests/benchmarks/bench_asking.py --quick    # a tenth of the images
 
-Efficiency is ideal wall time / wall time, ideal = rounds of requests x the server's latency. Three clients take turns:
+Efficiency is ideal wall time / wall time, ideal = rounds of requests x the server's latency. Four clients take turns:
 
 - control: aiohttp + orjson sends bodies that were encoded before the clock started, and reads the answers
 - peakbench: reads each image from disk, encodes, sends, reads the answer, writes the journal; as ``peakbench run`` does
 - plain: what a script does: reads each image, base64, ``session.post(json=...)``, ``response.json()``; inline
+- json: the same with bodies that were built before the clock started: what ``json=`` alone costs
 
 CPU is ``time.process_time`` (all threads) for 1,000 images. The stall is how late a task that wakes every 5 ms was at
 worst: how long the loop was blocked. The machine is shared: compare within one run.
@@ -19,6 +20,7 @@ import argparse
 import asyncio
 import base64
 import gc
+import json
 import os
 import statistics
 import subprocess
@@ -144,7 +146,16 @@ async def plain(url: str, cell: Cell, photos: Photos, folder: Path) -> None:
     await _bare(url, cell, send)
 
 
-CLIENTS = {"control": control, "peakbench": peakbench, "plain": plain}
+async def built(url: str, cell: Cell, photos: Photos, folder: Path) -> None:
+    async def send(session: aiohttp.ClientSession, url: str, number: int) -> str:
+        async with session.post(url, json=built_bodies[number % FILES]) as response:
+            return (await response.json())["choices"][0]["message"]["content"]
+
+    await _bare(url, cell, send)
+
+
+CLIENTS = {"control": control, "peakbench": peakbench, "plain": plain, "json": built}
+built_bodies: list[object] = []
 bodies: list[bytes] = []
 
 
@@ -202,6 +213,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             photos = Photos(Path(name))
             bodies.extend(encode(request, stream=False) for request in photos.requests(FILES))
+            built_bodies.extend(json.loads(body) for body in bodies)
             row("cell", "client", "images", "wall s", "efficiency", "of control", "CPU s / 1,000", "stall ms")
             for cell in (*CELLS, INSTANT):
                 cell = Cell(cell.workers, cell.latency_ms, cell.images // 10) if options.quick else cell
