@@ -1,10 +1,9 @@
-"""Summaries worked out by hand, from rows by plain arithmetic, and against the table of the metric definitions."""
+"""Summaries worked out by hand, and from their own rows by plain arithmetic."""
 
 import dataclasses
 import json
 import math
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +19,6 @@ from peakbench.records import Completion, Failure, Response, Sample, Sampling
 from peakbench.store import DataRecord, EndpointRecord, RunDirectory, RunRecord, TaskRecord
 from peakbench.tasks import Task
 
-PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "garment_photos"
 TASK = Task.model_validate({"id": "t", "prompt": {"user": "?"}, "fields": {"a": {"weight": 3}, "b": {}}})
 TEXT_TASK = Task.model_validate({"id": "t", "prompt": {"user": "?"}, "answer": "text"})
 STRUCTURED = ("structured_match", "weighted_score", "valued_f1", "json_parse_rate", "latency", "throughput")
@@ -474,67 +472,3 @@ def test_run_directory(tmp_path, registry):
     lines = [json.loads(line) for line in (tmp_path / "run" / "scores.jsonl").read_text().splitlines()]
     assert [(line["sample_id"], line["repeat"]) for line in lines] == [("s0", 0), ("s1", 0), ("s1", 1)]
     assert done == [2]
-
-
-@pytest.fixture(scope="module")
-def exact_garment(registry):
-    garment = registry.task("garment").model_dump(mode="json")
-    for field in garment["fields"].values():
-        field["comparator"] = "exact"
-    return Task.model_validate(garment)
-
-
-@pytest.fixture(scope="module")
-def photos():
-    lines = map(json.loads, (PHOTOS / "samples.jsonl").read_text().splitlines())
-    return [Sample(line["id"], reference=line["reference"], metadata=line["metadata"]) for line in lines]
-
-
-@pytest.mark.skipif(not PHOTOS.exists(), reason="../shared/data/garment_photos is not there")
-class TestPhotos:
-    """The last table of the metric definitions: 100 real photos, exact comparator, structured and weighted columns."""
-
-    def score(self, registry, exact_garment, photos, answers):
-        pairs = [(one, [answer(one.id, answers(one))]) for one in photos]
-        metrics = ("structured_match", "weighted_score")
-        summary, _ = run(pairs, registry=registry, task=exact_garment, metrics=metrics, resamples=1000)
-        return [summary["metrics"][name] for name in metrics]
-
-    @pytest.mark.parametrize(("name", "expected"), [("a", (0.978, 0.978)), ("b", (0.980, 0.983))])
-    def test_annotators(self, registry, exact_garment, photos, name, expected):
-        lines = map(json.loads, (PHOTOS / f"annotator_{name}.jsonl").read_text().splitlines())
-        given = {line["id"]: line["response"] for line in lines}
-        structured, weighted = self.score(registry, exact_garment, photos, lambda one: given[one.id])
-        assert (round(structured["value"], 3), round(weighted["value"], 3)) == expected
-        # The floors of the same table, and "vocabulary": 0.44 of the summary format's example.
-        floor = {name: round(value, 3) for name, value in structured["floor"].items()}
-        assert floor == {"unparseable": 0.0, "all_null": 0.453, "majority": 0.538, "vocabulary": 0.436}
-        assert round(weighted["floor"]["all_null"], 3) == 0.482
-        assert round(weighted["floor"]["majority"], 3) == 0.555
-        assert structured["skill"] == pytest.approx(
-            (structured["value"] - structured["floor"]["majority"]) / (1 - structured["floor"]["majority"])
-        )
-        assert structured["skill_low"] < structured["skill"] < structured["skill_high"]
-
-    def test_adversarial_answers(self, registry, exact_garment, photos):
-        vocabulary = {
-            # size has no value at all, so its vocabulary is empty: null
-            name: " or ".join(sorted({one.reference[name] for one in photos if one.reference[name]})) or None
-            for name in exact_garment.keys
-        }
-        cases = {
-            "all null": (lambda _: dict.fromkeys(exact_garment.keys), (0.453, 0.482)),
-            "unknown": (lambda _: dict.fromkeys(exact_garment.keys, "unknown"), (0.453, 0.482)),
-            "whole vocabulary": (lambda _: vocabulary, (0.113, 0.123)),
-            "every null invented": (
-                lambda one: {name: value or "something" for name, value in one.reference.items()},
-                (0.547, 0.518),
-            ),
-            "right or wrong": (
-                lambda one: {name: value and f"{value} or beige" for name, value in one.reference.items()},
-                (0.453, 0.482),
-            ),
-        }
-        for name, (answers, expected) in cases.items():
-            found = self.score(registry, exact_garment, photos, answers)
-            assert tuple(round(entry["value"], 3) for entry in found) == expected, name
