@@ -234,8 +234,9 @@ class SynonymTable:
         True
         """
         form = canonical(value)
-        if self._joint is None or form in self._heads:
-            return self._heads.get(form, form)
+        head = self._heads.get(form)
+        if head is not None or self._joint is None:
+            return head or form
         parts = [part for part in self._joint.split(form) if part]
         return " and ".join(self._heads.get(part, part) for part in parts) or form
 

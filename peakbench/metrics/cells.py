@@ -37,6 +37,7 @@ class _Marker:
 
 
 _MISSING, _ANSWER_UNREAD, _WRONG_SHAPE = _Marker(), _Marker(), _Marker()
+_PLAIN = frozenset({str, type(None), _Marker})
 
 
 class _Side(NamedTuple):
@@ -133,7 +134,7 @@ class _FieldMemo(dict[tuple[Any, Any], int]):
 
     def __missing__(self, key: tuple[Any, Any]) -> int:
         reference, prediction = key
-        if not (_is_plain(reference) and _is_plain(prediction)):
+        if type(reference) not in _PLAIN or type(prediction) not in _PLAIN:
             key = (type(reference), reference), (type(prediction), prediction)
             known = self.get(key)
             if known is not None:
@@ -209,8 +210,8 @@ class _FieldMemo(dict[tuple[Any, Any], int]):
         return min(1.0, max(0.0, score))
 
 
-def _is_plain(value: object) -> bool:
-    return value is None or type(value) is str or isinstance(value, _Marker)
+def _can_be_key(value: object) -> bool:
+    return not isinstance(value, (list, dict))
 
 
 def _shape(name: str, field: TaskField, comparator: Comparator) -> _Shape:
@@ -240,7 +241,7 @@ def _column_codes(memo: _FieldMemo, truths: Sequence[JSONValue], answers: Sequen
         return list(map(memo.__getitem__, zip(truths, answers, strict=True)))
     except TypeError:  # a list or an object cannot be looked up
         return [
-            memo[truth, answer] if _is_plain(truth) and _is_plain(answer) else memo.compare(truth, answer)
+            memo[truth, answer] if _can_be_key(truth) and _can_be_key(answer) else memo.compare(truth, answer)
             for truth, answer in zip(truths, answers, strict=True)
         ]
 
@@ -294,7 +295,7 @@ class CellBuilder:
             prediction.value if ok and isinstance(prediction.value, dict) else self._unread
             for prediction, ok in zip(predictions, read.tolist(), strict=True)
         ]
-        truths = [reference if isinstance(reference, Mapping) else {} for reference in references]
+        truths = [one if type(one) is dict or isinstance(one, Mapping) else {} for one in references]
         codes = self._codes(truths, answers)
         results.settle()
         pairs = results.pairs[codes]
