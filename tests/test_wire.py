@@ -324,7 +324,7 @@ STREAM = (
     b'data: {"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
     b"event: message\r\nid: 7\r\n"
     b'data: {"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}\r\n\r\n'
-    b'data:{"choices":[{"index":0,"delta":\rdata:{"content":"{\\"color\\": "}}]}\r\r'
+    b'data:{"choices":[{"index":0,"delta":\r\ndata:{"content":"{\\"color\\": "}}]}\r\r'
     b'data: {"choices":[{"index":0,"delta":{"content":"\xc3\xa9\\"}"},"finish_reason":"stop"}]}\n\n'
     b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n'
     b"data: [DONE]\n\n"

@@ -275,7 +275,7 @@ class StreamedCompletion:
         if not line:
             self._dispatch(at)
         elif line.startswith(b"data:"):
-            self._data.append(line[5:].removeprefix(b" "))
+            self._data.append(line[5:])
 
     def _dispatch(self, at: float) -> None:
         if not self._data or self.done:
