@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -129,6 +130,12 @@ def test_an_empty_folder_and_one_whose_creation_was_killed_are_used(tmp_path: Pa
     (tmp_path / ".run.json.tmp").write_text("{")
     (tmp_path / ".lock").touch()
     assert RunDirectory.create(tmp_path, record(), TASK).task == TASK
+
+
+def test_a_creation_killed_between_its_files_is_ended_by_the_next_reader(run: RunDirectory) -> None:
+    (run.path / "task.json").rename(run.path / ".task.json.tmp")
+    assert RunDirectory.open(run.path).task == TASK
+    assert (run.path / "task.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -570,6 +577,23 @@ def test_a_full_disk_leaves_whole_lines(run: RunDirectory) -> None:
     journal.append(answer("p3"))
     journal.close()
     assert (run.path / "responses.jsonl").read_bytes() == dump_completion(answer("p1")) + dump_completion(answer("p3"))
+
+
+def test_a_full_disk_is_named_and_leaves_the_old_files(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.write_summary({"value": 1})
+    with run.session(workers=2):
+
+        def full(descriptor: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        for write in (lambda: run.write_summary({"value": 2}), lambda: run.write_scores([{}])):
+            with pytest.raises(StoreError, match="No space left"):
+                write()
+    monkeypatch.undo()
+    again = RunDirectory.open(run.path)  # the session's end could not be written, and did not hide the error before it
+    assert again.run.sessions[0].wall_s is None
+    assert (again.summary(), list(again.scores())) == ({"value": 1}, [])
 
 
 # scores.jsonl and summary.json

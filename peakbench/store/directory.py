@@ -71,8 +71,11 @@ class RunDirectory:
                     expected="a new or an empty folder",
                     hint="choose another folder: --out",
                 )
-            directory._write_run(run)
-            replace_file(folder / TASK, _task_bytes(task))
+            # The task lies ready before run.json makes this a run; :meth:`open` ends what a kill between the two left.
+            with _writing(folder / TASK):
+                _write_synced(_temporary(folder / TASK), _task_bytes(task))
+                directory._write_run(run)
+                _temporary(folder / TASK).replace(folder / TASK)
         return directory
 
     @classmethod
@@ -108,6 +111,9 @@ class RunDirectory:
                 f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
             )
             raise StoreError(problems, where=str(folder / RUN)) from None
+        if not (folder / TASK).exists():
+            with contextlib.suppress(OSError):
+                _temporary(folder / TASK).replace(folder / TASK)
         return cls(folder, run)
 
     @cached_property
@@ -217,7 +223,8 @@ class RunDirectory:
                 yield
             finally:
                 ended = Session(started_at=started_at, wall_s=time.monotonic() - began, workers=workers)
-                self._write_run(self.run.model_copy(update={"sessions": (*self.run.sessions[:-1], ended)}))
+                with contextlib.suppress(StoreError):  # the disk is full: the journal says how long it took
+                    self._write_run(self.run.model_copy(update={"sessions": (*self.run.sessions[:-1], ended)}))
 
     def wall_s(self) -> float:
         """Seconds of asking, summed over the sessions; a killed one ends with its last line in the journal."""
@@ -274,31 +281,56 @@ class RunDirectory:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: a temporary file beside it, flushed to the disk, then renamed."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync_folder(path.parent)
+    """Write a file whole or not at all: a temporary file beside it, flushed to the disk, then renamed.
+
+    Raises:
+        StoreError: the disk is full, or not ours to write to.
+    """
+    with _writing(path):
+        _write_synced(_temporary(path), data)
+        _temporary(path).replace(path)
+        _sync_folder(path.parent)
 
 
 def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]], before: Callable[[], object] = lambda: None) -> int:
-    temporary, count = path.with_name(f".{path.name}.tmp"), 0
-    try:
-        with temporary.open("wb", buffering=1 << 20) as file:
-            for row in rows:
-                file.write(dump_line(row))
-                count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        before()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    temporary, count = _temporary(path), 0
+    with _writing(path):
+        try:
+            with temporary.open("wb", buffering=1 << 20) as file:
+                for row in rows:
+                    file.write(dump_line(row))
+                    count += 1
+                file.flush()
+                os.fsync(file.fileno())
+            before()
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
     return count
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot be written: {error}",
+            where=str(path),
+            hint="make room on the disk, or choose another --out",
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:

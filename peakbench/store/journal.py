@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 from array import array
 from bisect import bisect_left, bisect_right
@@ -99,8 +101,12 @@ class Journal:
     def close(self) -> None:
         """Close the file and let go of the lock. May be called twice."""
         if not self._file.closed:
-            self._file.close()
-            self._on_close()
+            try:
+                with contextlib.suppress(OSError):  # a device without fsync
+                    os.fsync(self._file.fileno())
+                self._file.close()
+            finally:
+                self._on_close()
 
     def __enter__(self) -> Journal:
         return self
