@@ -3,7 +3,6 @@ import contextlib
 import hashlib
 import io
 import os
-import time
 from dataclasses import replace
 
 import pytest
@@ -125,12 +124,11 @@ def test_arbitrary_bytes_give_a_header_or_an_image_error(magic, rest):
         assert min(header.width, header.height) > 0
 
 
+@pytest.mark.timeout(30)
 def test_a_hostile_jpeg_is_bounded_in_time():
-    began = time.perf_counter()
     for filler in (b"\xff" * 20_000_000, b"\xff\xe0\x00\x02" * 5_000_000):
         with pytest.raises(ImageError, match="more than 4096 JPEG segments"):
             images.read_header(b"\xff\xd8\xff" + filler)
-    assert time.perf_counter() - began < 2
 
 
 @pytest.mark.parametrize(
@@ -409,15 +407,14 @@ def test_damage_inside_that_a_header_check_cannot_see():
             images.resize(from_bytes(data), 100)
 
 
+@pytest.mark.timeout(10)
 def test_a_decompression_bomb_is_named_and_not_decoded():
     png = bytearray(encoded("PNG"))
     png[16:24] = (40_000).to_bytes(4, "big") * 2  # what its header says: 1.6 gigapixels
     image = from_bytes(bytes(png))
-    began = time.perf_counter()
     assert images.inspect(image) == ["huge: 40,000 x 40,000 pixels are not decoded; more than 89,478,485 pixels"]
     with pytest.raises(ImageError, match="huge"):
         images.resize(image, 100)
-    assert time.perf_counter() - began < 0.5
 
 
 def test_a_url_has_no_findings():
@@ -480,17 +477,11 @@ def test_resize_refuses_what_it_cannot_do():
         images.resize(from_bytes(encoded()), 0)
 
 
-def test_reading_a_recorded_image_costs_what_reading_costs(tmp_path):
-    (tmp_path / "a.jpg").write_bytes(encoded() + os.urandom(110_000))
+def test_a_recorded_image_that_has_not_changed_is_not_hashed_again(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(encoded())
     record = images.identify(at(tmp_path, "a.jpg"))
-
-    def best(action):
-        times = []
-        for _ in range(200):
-            began = time.perf_counter()
-            action()
-            times.append(time.perf_counter() - began)
-        return min(times)
-
-    # A loose bound that a hash (110 KB: 60 us and more) or a decode (2.7 ms) would break.
-    assert best(lambda: images.load_recorded(None, record)) < best((tmp_path / "a.jpg").read_bytes) + 40e-6
+    monkeypatch.setattr("peakbench.images.sources.hashlib.sha256", None)
+    assert images.load_recorded(None, record).sha256 == record.sha256
+    os.utime(tmp_path / "a.jpg", ns=(0, 0))
+    with pytest.raises(TypeError):
+        images.load_recorded(None, record)

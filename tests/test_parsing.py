@@ -2,14 +2,13 @@
 standard library's json module."""
 
 import json
-import time
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from peakbench.parsing import MAX_CHARS, MAX_DEPTH, MAX_REPAIR_CHARS, REASONS, Parsed, parse, read
-from peakbench.records import Completion, Failure, Problem, Response
+from peakbench.records import READ, Completion, Failure, Problem, Response
 
 KEYS = frozenset({"a", "b"})
 
@@ -337,25 +336,18 @@ class TestLimits:
         ],
     )
     @pytest.mark.parametrize("start", ["", 'x{"a":"', "[{"])
+    @pytest.mark.timeout(30)  # far above what linear work on 1 MiB costs, far below what quadratic work does
     def test_much_of_anything_takes_linear_time(self, unit, start):
-        def seconds(size):
-            text = start + unit * (size // len(unit))
-            begin = time.process_time()
-            parsed = parse(text, keys=KEYS)
-            assert parsed.state == "unparseable"
-            assert reason(parsed) in REASONS
-            return time.process_time() - begin
-
-        small = min(seconds(1 << 13) for _ in range(2))
-        # 16 times the text: 16 times the time where it is linear, 256 times where it is not
-        assert seconds(1 << 17) < max(32 * small, 0.5)
+        parsed = parse(start + unit * ((MAX_CHARS - 16) // len(unit)), keys=KEYS)
+        assert parsed.state == "unparseable"
+        assert reason(parsed) in REASONS
 
     @pytest.mark.parametrize("unit", ['"', "a ", "\\", "{a:b,", "'", '"a" "b" ', ",", "“", "/*", '"x" y '])
+    @pytest.mark.timeout(30)
     def test_repair_is_bounded(self, unit):
         for start in ('{"a": ', "{'a': "):
-            begin = time.process_time()
-            parse((start + unit * MAX_REPAIR_CHARS)[:MAX_REPAIR_CHARS], keys=KEYS, repair=True)
-            assert time.process_time() - begin < 3
+            parsed = parse((start + unit * MAX_REPAIR_CHARS)[:MAX_REPAIR_CHARS], keys=KEYS, repair=True)
+            assert (parsed.value is None) == (parsed.state not in READ)
 
 
 VALUES = st.recursive(

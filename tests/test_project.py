@@ -16,7 +16,7 @@ CHECKS = {
     "format": ["-m", "ruff", "format", "--check", "."],
     "types": ["-m", "mypy"],
     "import directions": ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
-    "site": ["-m", "mkdocs", "build", "--strict", "--quiet"],
+    "site": ["-m", "mkdocs", "build", "--strict"],
 }
 TOOLS = {"lint": "ruff", "format": "ruff", "types": "mypy", "import directions": "importlinter", "site": "mkdocs"}
 

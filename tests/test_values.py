@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import unicodedata
 from decimal import Decimal
 
@@ -149,12 +148,11 @@ def test_deep_values_have_forms() -> None:
     assert "..." in text_form(deep)
 
 
+@pytest.mark.timeout(5)
 def test_a_flood_of_combining_marks_takes_no_quadratic_time() -> None:
     # unicodedata.normalize needs 9 s for these 100,000 marks: it sorts them by insertion.
     flood = "a" + "\u0300\u0316" * 50_000
-    start = time.perf_counter()
     assert canonical(flood) == unicodedata.normalize("NFKC", "a" + "\u0300\u0316" * 15)
-    assert time.perf_counter() - start < 1.0
 
 
 def test_a_synonym_table_maps_a_group_to_one_form() -> None:
