@@ -110,7 +110,7 @@ def check(file: str, as_json: bool) -> None:
     )
     names = list(dict.fromkeys(name for entry in found.values() for name in entry["values"]))
     rows = [
-        [metric, *(percent(entry["values"][name]) for name in names), entry["reason"] or ""]
+        [metric, *(percent(entry["values"].get(name)) for name in names), entry["reason"] or ""]
         for metric, entry in found.items()
     ]
     page.add(Table(["metric", *names, "unscored because"], rows, "Trial answers, %", frozenset({"unscored because"})))

@@ -15,11 +15,12 @@ import click
 from peakbench.cli.base import Command, PanelOption, json_option, say, write_json, write_page
 from peakbench.cli.options import resolve_options, with_settings
 from peakbench.config import FIELDS, Resolved, option_name
-from peakbench.errors import ConfigError, EndpointError, StoreError
+from peakbench.errors import ConfigError, EndpointError, EndpointRefused, StoreError, nearest
 
 if TYPE_CHECKING:
     from peakbench.api import Plan
     from peakbench.config import RunSettings
+    from peakbench.registry import Registry
     from peakbench.report.progress import Progress
     from peakbench.runner import Started
 
@@ -61,9 +62,12 @@ def run(resume: bool, dry_run: bool, as_json: bool, quiet: bool, **values: Any) 
     peakbench run --resume --out runs/qwen3-vl-2b
     """
     from peakbench import api
+    from peakbench.builtins import open_registry
 
     resolved = resolve_options(values, resume=resume)
     settings = resolved.settings
+    registry = open_registry()
+    _check_endpoint(resolved, registry)
     if dry_run:
         plan = api.plan(**settings.arguments())
         _show_plan(plan, as_json=as_json)
@@ -73,9 +77,10 @@ def run(resume: bool, dry_run: bool, as_json: bool, quiet: bool, **values: Any) 
     out = settings.out or default_out(settings)
     again = resume_command(resolved, out)
     arguments = {**settings.arguments(), "out": out, "resume": resume}
-    progress = _progress(settings, out, quiet=quiet)
+    for note in [] if quiet else _notes(settings, registry):
+        say(note)
     try:
-        with progress as on_event:
+        with _progress(settings, out, registry, quiet=quiet) as on_event:
             finished = api.run(**arguments, on_event=on_event)
     except KeyboardInterrupt:
         if (Path(out) / "run.json").is_file():
@@ -85,6 +90,8 @@ def run(resume: bool, dry_run: bool, as_json: bool, quiet: bool, **values: Any) 
         return INTERRUPTED
     except EndpointError as error:
         say(f"error: {error}\n  go on with: {again}")
+        if isinstance(error, EndpointRefused) and not resume:
+            say(f"  another model is another run: name another --out, or remove {out}")
         return error.exit_code
     if as_json:
         write_json(finished.summary)
@@ -97,7 +104,7 @@ def run(resume: bool, dry_run: bool, as_json: bool, quiet: bool, **values: Any) 
     failed = int(finished.summary["samples"].get("failed") or 0)
     if failed > settings.max_failed:
         if quiet or as_json:
-            say(f"{failed:,} requests failed; go on with: {again}")
+            say(f"{failed:,} request{'' if failed == 1 else 's'} failed; go on with: {again}")
         return FAILED_REMAIN
     return 0
 
@@ -152,19 +159,16 @@ def resume_command(resolved: Resolved, out: str) -> str:
     return " ".join(words)
 
 
-def _progress(settings: RunSettings, out: str, *, quiet: bool) -> AbstractContextManager[Progress | None]:
-    """Say what a run begins with, and return what shows it in progress."""
+def _progress(
+    settings: RunSettings, out: str, registry: Registry, *, quiet: bool
+) -> AbstractContextManager[Progress | None]:
+    """Return what shows a run in progress: nothing where it is to be quiet."""
     if quiet:
         return nullcontext()
-    from peakbench.builtins import open_registry
     from peakbench.report.progress import Progress
     from peakbench.report.running import RunningScore
     from peakbench.store import RunDirectory
 
-    registry = open_registry()
-    for note in _notes(settings, registry.endpoints):
-        say(note)
-    say(f"run directory {out}")
     scorer: RunningScore | None = None
 
     def started(event: Started) -> None:
@@ -178,10 +182,33 @@ def _progress(settings: RunSettings, out: str, *, quiet: bool) -> AbstractContex
     return Progress(running=lambda batch: scorer(batch) if scorer else None, on_started=started)
 
 
-def _notes(settings: RunSettings, endpoints: Mapping[str, Any]) -> list[str]:
+def _check_endpoint(resolved: Resolved, registry: Registry) -> None:
+    """A name must be known: peakbench.toml's profiles are already URLs here."""
+    name = resolved.settings.endpoint
+    given = [option_name(key) for key in ("data", "model") if getattr(resolved.settings, key) is not None]
+    if name is None and given:
+        raise ConfigError(
+            f"{' and '.join(given)} without an endpoint: there is nobody to ask",
+            expected="--endpoint URL --model NAME, or none of them for the recorded answers inside the package",
+        )
+    if name is None or "://" in name or name in registry.endpoints:
+        return
+    if ":" in name or "/" in name:
+        raise ConfigError(
+            f"'{name}' is not a URL", where="--endpoint", expected="http://...", hint=f"did you mean 'http://{name}'?"
+        )
+    raise ConfigError(
+        f"unknown endpoint '{name}'",
+        where="--endpoint",
+        expected="a URL, a name from [endpoints] in peakbench.toml, or one that a plugin brings",
+        hint=nearest(name, [*resolved.profiles, *registry.endpoints]),
+    )
+
+
+def _notes(settings: RunSettings, registry: Registry) -> list[str]:
     from peakbench.api import DEMO_PROVIDER
 
-    provider = endpoints.get(settings.endpoint or DEMO_PROVIDER)
+    provider = registry.endpoints.get(settings.endpoint or DEMO_PROVIDER)
     notes = [provider.notice] if provider and provider.notice else []
     if settings.data is None and not (provider and provider.data):
         notes.append("No data set was named: the small one inside the package is used.")

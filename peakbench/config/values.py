@@ -23,9 +23,10 @@ def convert(value: Any, name: str, *, where: str) -> Any:
     """
     kind, setting = KINDS[name], FIELDS[name]
     if isinstance(kind, types.UnionType):
-        if value is None or (isinstance(value, str) and value.lower() == "none"):
-            return None
         (kind,) = (part for part in kind.__args__ if part is not types.NoneType)
+        # "none" unsets a number; a model or a folder may well be called so
+        if value is None or (kind is not str and isinstance(value, str) and value.lower() == "none"):
+            return None
     origin = typing.get_origin(kind)
     if origin is Literal:
         if value not in typing.get_args(kind):

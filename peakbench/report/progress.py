@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 REFRESH_S = 0.25
 LINE_EVERY_S = 10.0
-RATE_WINDOW_S = 10.0
+RATE_WINDOW_S = 30.0
 KINDS = {
     "rate_limited": "the server asked for it (429)",
     "connection": "no connection to the server",
