@@ -347,6 +347,9 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
         batch_of(task, [({"a": "x"}, {"a": "y" * 5000})], builder)
         assert builder._results.characters <= 20_001
+    for n in range(5):  # invented values are remembered too, though no text metric reads them
+        batch_of(task, [({"a": None}, {"a": str(n) * 2000})], builder)
+        assert sum(len(key[1]) for key in builder._memos[0]) <= 4000
 
 
 VALUE = st.sampled_from(

@@ -115,8 +115,7 @@ class WeightedMean:
     def score_batch(self, batch: Batch) -> Scores:
         """Score n answers from the parts' scores."""
         scores = _weighted(batch, self.parts)
-        # 0.6 + 0.1 + 0.05 over 0.75 is a hair above 1 in floating point.
-        scores.values = np.minimum(scores.values / self.divide_by, 1.0)
+        scores.values = scores.values / self.divide_by
         return scores
 
 
@@ -140,8 +139,8 @@ class Quality:
     def score_batch(self, batch: Batch) -> Scores:
         """Score n answers from the parts' scores."""
         scores = _weighted(batch, self.parts)
-        values = np.minimum(scores.values, 1.0)
-        exact = _exact(batch) & scores.scored
+        values = scores.values
+        exact = _exact(batch)
         if self.penalty:
             judged = batch.scores[self.penalty.metric]
             values = np.where(judged.scored, values * self.penalty.factors(judged.values), values)
