@@ -441,6 +441,9 @@ def test_signatures() -> None:
     assert signature("structured_match") == "structured_match|v1|comparator:exact|null:default"
     assert signature("value_accuracy") == "value_accuracy|v1|comparator:exact|null:default"
     assert signature("field_match_rate") == "field_match_rate|v1|null:default"
+    for name in ("structured_match", "field_match_rate"):
+        assert "|shape:" in signature(name, optional=True)
+        assert signature(name, optional=True) != signature(name, many=True, comparator="set")
     first = signature("weighted_score")
     assert first.startswith("weighted_score|v1|scoring:")
     assert first.endswith("|null:default")

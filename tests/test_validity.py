@@ -78,6 +78,18 @@ def test_schema_valid_rate_by_hand() -> None:
     assert scores.scored.all()
 
 
+def test_the_signature_follows_the_schema() -> None:
+    def signature(task: Task) -> str:
+        kind = next(kind for kind in KINDS if kind.name == "schema_valid_rate")
+        info = MetricInfo(id="x", title="x", family="validity", low=0, high=1, higher_is_better=True, signature="x|v1")
+        return kind.build(info, kind.parameters(), Setting(task, frozenset(), Tools())).info.signature
+
+    assert signature(TASK).startswith("x|v1|schema:")
+    assert signature(TASK) != signature(
+        Task.model_validate(TASK.model_dump() | {"response_schema": {"type": "object"}})
+    )
+
+
 def test_a_text_task_expects_no_json() -> None:
     task = Task.model_validate({"id": "t", "answer": "text", "prompt": {"user": "?"}})
     for kind in KINDS:

@@ -130,10 +130,19 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _extended(info: MetricInfo, part: str) -> MetricInfo:
-    """Put a part into the signature, before the null list that the registry ends it with."""
+def _extended(info: MetricInfo, *parts: str) -> MetricInfo:
+    """Put parts into the signature, before the null list that the registry ends it with."""
     head, mark, nulls = info.signature.rpartition("|null:")
-    return replace(info, signature=f"{head}|{part}{mark}{nulls}" if mark else f"{info.signature}|{part}")
+    if not mark:
+        return replace(info, signature="|".join([info.signature, *parts]))
+    return replace(info, signature="|".join([head, *parts, f"null:{nulls}"]))
+
+
+def _shape_signature(setting: Setting) -> list[str]:
+    """Hash which fields are optional, lists or objects; nothing where none is, as in most tasks."""
+    fields = setting.task.fields
+    odd = {name: [one.optional, one.many, one.type == "object"] for name, one in fields.items()}
+    return [f"shape:{_digest(odd)}"] if any(map(any, odd.values())) else []
 
 
 def _scoring_signature(setting: Setting) -> str:
@@ -148,9 +157,9 @@ def _scoring_signature(setting: Setting) -> str:
     return f"scoring:{_digest(fields)}"
 
 
-def _exact_kind(metric: type[_StructuredMetric]) -> Any:
-    def build(info: MetricInfo, _parameters: object, _setting: Setting) -> _StructuredMetric:
-        return metric(_extended(info, "comparator:exact"))
+def _present_kind(metric: type[_StructuredMetric], *parts: str) -> Any:
+    def build(info: MetricInfo, _parameters: object, setting: Setting) -> _StructuredMetric:
+        return metric(_extended(info, *parts, *_shape_signature(setting)))
 
     return build
 
@@ -165,19 +174,19 @@ def _scored_kind(metric: type[_StructuredMetric]) -> Any:
 KINDS: tuple[MetricKind, ...] = (
     MetricKind(
         "structured_match",
-        _exact_kind(StructuredMatch),
+        _present_kind(StructuredMatch, "comparator:exact"),
         needs=frozenset({"reference"}),
         description="exact field scores over the expected keys that are present / expected keys",
     ),
     MetricKind(
         "field_match_rate",
-        lambda info, _parameters, _setting: FieldMatchRate(info),
+        _present_kind(FieldMatchRate),
         needs=frozenset({"reference"}),
         description="expected keys present / expected keys",
     ),
     MetricKind(
         "value_accuracy",
-        _exact_kind(ValueAccuracy),
+        _present_kind(ValueAccuracy, "comparator:exact"),
         needs=frozenset({"reference"}),
         description="mean structured_match / mean field_match_rate",
     ),

@@ -7,8 +7,10 @@ counts apart (see the states), so both are 0 for it too.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from peakbench.errors import TaskError
@@ -147,7 +149,9 @@ def _validator(schema: Any, root: Mapping[str, Any] | None = None) -> Check:
 
 
 def _schema_valid_rate(info: MetricInfo, _parameters: object, setting: Setting) -> SchemaValidRate:
-    return SchemaValidRate(info, SchemaCheck(setting.task.json_schema))
+    schema = setting.task.json_schema
+    digest = hashlib.sha256(json.dumps(schema, sort_keys=True).encode()).hexdigest()[:12]
+    return SchemaValidRate(replace(info, signature=f"{info.signature}|schema:{digest}"), SchemaCheck(schema))
 
 
 KINDS: tuple[MetricKind, ...] = (
