@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 import unicodedata
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peakbench.records import Completion, Failure, Prediction, Problem, Response
-from peakbench.report.progress import Progress, State, progress_line
+from peakbench.report.progress import Progress, State, progress_line, trouble_line
 from peakbench.report.sample import sample_page
 from peakbench.report.summary import summary_page
 from peakbench.report.tables import Lines, Page, Table, neutral, percent, quantity
@@ -302,7 +303,7 @@ def finished(failure: Failure | None = None) -> Finished:
 
 def test_the_progress_line_counts_failures_retries_and_names_a_pause():
     state = State()
-    assert progress_line(state, 0.0, 0.0) == "reading the data set"
+    assert progress_line(state, 0.0) == "reading the data set"
     state.take(Started(4, 2))
     state.began = 0.0
     limited = Failure("rate_limited", "slow down", 429)
@@ -313,14 +314,30 @@ def test_the_progress_line_counts_failures_retries_and_names_a_pause():
         Paused(1012.0, limited),
     ):
         state.take(event)
-    assert progress_line(state, 1.0, 1000.0, score=0.5) == (
-        "2/4  50 %  2/s  1 s left  weighted 50.0 %  1 failed (1 timeout)  1 retry  "
-        "paused 12 s: the server asked for it (429)"
-    )
+    assert progress_line(state, 1.0, score=0.5) == "2/4  50 %  2/s  1 s left  weighted 50.0 %"
+    assert trouble_line(state, 1000.0) == "1 failed (1 timeout)  1 retry  paused 12 s: the server asked for it (429)"
     state.take(Resumed())
-    assert "paused" not in progress_line(state, 1.0, 1000.0)
+    assert trouble_line(state, 1000.0) == "1 failed (1 timeout)  1 retry"
     state.take(Ended(Tally()))
-    assert progress_line(state, 1.0, 1000.0) == "2/4  50 %  scoring  1 failed (1 timeout)  1 retry"
+    assert progress_line(state, 1.0) == "2/4  50 %  scoring"
+
+
+def test_on_a_terminal_progress_is_one_live_line_and_one_for_trouble_which_then_go_away(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    out = io.StringIO()
+    limited = Failure("rate_limited", "slow down", 429)
+    with Progress(file=out, terminal=True, refresh_s=0.005) as progress:
+        progress(Started(4, 2))
+        progress(finished())
+        progress(Paused(time.time() + 60, limited))
+        deadline = 400
+        while "429" not in out.getvalue() and deadline:
+            progress._stop.wait(0.01)
+            deadline -= 1
+    assert "1/4" in out.getvalue()
+    assert "the server asked for it (429)" in out.getvalue()
+    assert re.sub(r"\x1b\[[0-9]*[A-Z]", "", out.getvalue().splitlines()[-1]).startswith("1 answered in ")
 
 
 def test_without_a_terminal_progress_is_plain_lines_now_and_then():

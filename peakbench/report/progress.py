@@ -6,6 +6,7 @@ own, a few times a second, so that neither delays a request.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 REFRESH_S = 0.25
 LINE_EVERY_S = 10.0
 RATE_WINDOW_S = 30.0
+BAR = 20
+"""Width of the bar, columns."""
 KINDS = {
     "rate_limited": "the server asked for it (429)",
     "connection": "no connection to the server",
@@ -91,16 +94,16 @@ class State:
         return (self.done - first_done) / (now - first_time)
 
 
-def progress_line(state: State, now: float, wall: float, *, score: float | None = None) -> str:
-    """The line about a run in progress.
+def progress_line(state: State, now: float, *, score: float | None = None) -> str:
+    """How far a run is.
 
     Args:
-        now: monotonic seconds. ``wall``: Unix seconds (a pause ends at a time of day).
+        now: monotonic seconds.
         score: running weighted score in [0, 1].
 
     >>> state = State()
     >>> state.total, state.answered, state.phase, state.began = 100, 40, "asking", 0.0
-    >>> progress_line(state, 10.0, 0.0, score=0.5)
+    >>> progress_line(state, 10.0, score=0.5)
     '40/100  40 %  4/s  15 s left  weighted 50.0 %'
     """
     if state.phase == "preparing":
@@ -118,6 +121,18 @@ def progress_line(state: State, now: float, wall: float, *, score: float | None 
                 parts.append(f"{duration((state.total - state.done) / rate)} left")
     if score is not None:
         parts.append(f"weighted {percent(score)} %")
+    return "  ".join(parts)
+
+
+def trouble_line(state: State, wall: float) -> str:
+    """What goes wrong: failures by kind, retries, a pause; empty where nothing does. ``wall``: Unix seconds.
+
+    >>> state = State()
+    >>> state.retries, state.paused_until, state.pause_reason = 3, 1012.0, KINDS["rate_limited"]
+    >>> trouble_line(state, 1000.0)
+    '3 retries  paused 12 s: the server asked for it (429)'
+    """
+    parts = []
     if state.failures:
         kinds = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in state.failures.most_common(3))
         parts.append(f"{state.failures.total():,} failed ({kinds})")
@@ -142,6 +157,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def is_terminal(file: IO[str]) -> bool:
+    """Whether a live line can be drawn: a terminal that can move its cursor."""
+    return file.isatty() and os.environ.get("TERM", "") not in {"dumb", "unknown"}
+
+
 class Progress:
     """Shows a run in progress on ``file``; a context manager, called with each event.
 
@@ -160,7 +180,7 @@ class Progress:
         line_every_s: float = LINE_EVERY_S,
     ) -> None:
         self.file = file or sys.stderr
-        self.terminal = self.file.isatty() if terminal is None else terminal
+        self.terminal = is_terminal(self.file) if terminal is None else terminal
         self.state = State()
         self._running, self._on_started = running, on_started
         self._refresh_s, self._line_every_s = refresh_s, line_every_s
@@ -185,7 +205,7 @@ class Progress:
             from rich.console import Console
             from rich.live import Live
 
-            console = Console(file=self.file, highlight=False, markup=False, emoji=False)
+            console = Console(file=self.file, highlight=False, markup=False, emoji=False, force_terminal=True)
             self._live = Live(console=console, auto_refresh=False, transient=True, get_renderable=self._renderable)
             self._live.start()
         self._thread.start()
@@ -233,32 +253,37 @@ class Progress:
         waited = now - since
         if waited >= self._line_every_s or (tenth > last_tenth >= 0 and waited >= self._line_every_s / 5):
             self._said = (now, tenth)
-            self.file.write(progress_line(state, now, time.time(), score=self._score) + "\n")
+            lines = progress_line(state, now, score=self._score), trouble_line(state, time.time())
+            self.file.write("  ".join(filter(None, lines)) + "\n")
             self.file.flush()
         elif last_tenth < 0:
             self._said = (since, tenth)
 
     def _renderable(self) -> RenderableType:
-        from rich.text import Text
-
-        line = progress_line(self.state, time.monotonic(), time.time(), score=self._score)
-        if not self.state.total:
-            return Text(line, no_wrap=True, overflow="ellipsis")
+        from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
+        from rich.text import Text
 
-        grid = Table.grid(padding=(0, 1))
-        grid.add_column(width=24)
-        grid.add_column()
-        grid.add_row(ProgressBar(total=self.state.total, completed=self.state.done, width=24), Text(line))
-        return grid
+        line = Text(progress_line(self.state, time.monotonic(), score=self._score), no_wrap=True, overflow="ellipsis")
+        shown: list[RenderableType] = [line]
+        if self.state.total:
+            grid = Table.grid(padding=(0, 1))
+            grid.add_column(width=BAR)
+            grid.add_column()
+            grid.add_row(ProgressBar(total=self.state.total, completed=self.state.done, width=BAR), line)
+            shown = [grid]
+        trouble = trouble_line(self.state, time.time())
+        if trouble:
+            shown.append(Text(trouble, style="yellow", no_wrap=True, overflow="ellipsis"))
+        return Group(*shown)
 
 
 @contextmanager
 def scoring_progress(*, quiet: bool, file: IO[str] | None = None) -> Iterator[Callable[[int], None] | None]:
     """Yield what ``score`` calls with the number of samples scored: a live count on a terminal, silence elsewhere."""
     out = file or sys.stderr
-    if quiet or not out.isatty():
+    if quiet or not is_terminal(out):
         yield None
         return
     from rich.console import Console

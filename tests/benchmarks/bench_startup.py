@@ -55,10 +55,10 @@ def main() -> int:
     given = parser.parse_args()
     found: dict[str, list[float]] = {name: [] for name, command in commands().items() if timed(command) is not None}
     for _ in range(given.rounds):
-        for name in found:
+        for name, taken in found.items():
             seconds = timed(commands()[name])
             if seconds is not None:
-                found[name].append(seconds)
+                taken.append(seconds)
     base = statistics.median(found["python -c pass"])
     rows = {
         name: {
