@@ -254,7 +254,7 @@ class CellBuilder:
     such answers downstream breaks on it. (A *reference* that is a scalar there is read as a list of one.) An empty
     list, and one of nulls, is null; null items of a list and null keys of its objects are left out.
 
-    Memory is bounded: results are forgotten, between batches, beyond 65,536 pairs or 16 million characters.
+    Memory is bounded: results are forgotten, between batches, beyond 32,768 pairs or 16 million characters.
 
     Args:
         task: its fields make the columns, in their order.
@@ -265,7 +265,7 @@ class CellBuilder:
         TaskError: a comparator of single values on a list field.
     """
 
-    MOST_PAIRS = 65_536
+    MOST_PAIRS = 32_768
     MOST_CHARACTERS = 16_000_000
 
     def __init__(self, task: Task, comparators: Mapping[str, Comparator], nulls: frozenset[str]) -> None:
