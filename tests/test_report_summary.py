@@ -106,9 +106,24 @@ def test_a_metric_without_a_value_is_a_dash_with_its_reason_and_never_a_zero():
         "with_failures": {},
     }
     text = summary_page(summary(metrics={"quality": metric(**nothing, reason="sbert is missing")})).text()
-    assert row(text, "quality") == ["quality", "-", "-", "-", "-", "0", "98"]
+    assert row(text, "quality") == ["quality", "-", "-", "-", "-", "0"]
     assert "quality unscored: sbert is missing" in text
     assert "0.0" not in text.split("Fields")[0].split("Metrics")[1]
+
+
+def test_answers_that_a_metric_leaves_out_are_counted_beside_its_value():
+    text = summary_page(summary(metrics={"bleu": metric(n=90, unscored=8, reason="no field to score")})).text()
+    assert row(text, "bleu")[-2:] == ["90", "8"]
+    assert "bleu: 8 answers unscored: no field to score" in text
+
+
+def test_one_reason_is_given_once_for_the_metrics_that_stand_on_each_other():
+    missing = {"value": None, "unscored": 98, "unit": ""}
+    found = {
+        "sbert": metric(**missing, reason="no encoder"),
+        "quality": metric(**missing, reason="sbert is unscored: no encoder"),
+    }
+    assert "  sbert, quality unscored: no encoder\n" in summary_page(summary(metrics=found)).text()
 
 
 def test_a_zero_is_a_zero():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -161,6 +162,15 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout, and nothing else there.")(
         function
     )
+
+
+def resume_command(out: str) -> str:
+    """The command that goes on with the run in a directory.
+
+    >>> resume_command("runs/a b")
+    "peakbench run --resume --out 'runs/a b'"
+    """
+    return f"peakbench run --resume --out {shlex.quote(out)}"
 
 
 def write_json(value: Any) -> None:

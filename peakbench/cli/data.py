@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from peakbench.cli.base import Command, Group, json_option, write_json, write_page
 from peakbench.errors import DataError, DataProblem
+
+if TYPE_CHECKING:
+    from peakbench.datasets import Dataset
 
 
 @click.group(cls=Group)
@@ -81,19 +84,20 @@ def check(
     return 2 if problems else 0
 
 
-def _remarks(dataset: Any, *, allow_outside: bool) -> list[DataProblem]:
+def _remarks(dataset: Dataset, *, allow_outside: bool) -> list[DataProblem]:
     """What decoding finds; a URL is not fetched."""
     from peakbench.images import inspect, load
     from peakbench.records import Sample
+    from peakbench.report.progress import counting
 
     found = []
-    for sample in dataset:
-        if not isinstance(sample, Sample):
-            continue
-        for number, source in enumerate(sample.images, 1):
-            if source.kind == "url":
-                continue
-            image = load(source, allow_outside=allow_outside)
-            name = source.label or (str(source.value) if source.kind == "path" else f"image {number}")
-            found += [DataProblem(sample.where, f"{name}: {what}") for what in inspect(image)]
+    with counting("decoding") as done:
+        for number, sample in enumerate(dataset, 1):
+            for position, source in enumerate(sample.images if isinstance(sample, Sample) else (), 1):
+                if source.kind == "url":
+                    continue
+                name = source.label or (str(source.value) if source.kind == "path" else f"image {position}")
+                remarks = inspect(load(source, allow_outside=allow_outside))
+                found += [DataProblem(sample.where, f"{name}: {remark}") for remark in remarks]
+            done(number)
     return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from peakbench.cli.base import Command, PanelOption, json_option, say, write_json, write_page
+from peakbench.cli.base import Command, PanelOption, json_option, resume_command, say, write_json, write_page
 from peakbench.cli.options import resolve_options, with_settings
 from peakbench.config import FIELDS, Resolved, option_name
 from peakbench.errors import ConfigError, EndpointError, EndpointRefused, StoreError, nearest
@@ -75,7 +75,7 @@ def run(resume: bool, dry_run: bool, as_json: bool, quiet: bool, **values: Any) 
     if resume:
         _check_resumable(settings)
     out = settings.out or default_out(settings)
-    again = resume_command(resolved, out)
+    again = full_resume_command(resolved, out)
     arguments = {**settings.arguments(), "out": out, "resume": resume}
     for note in [] if quiet else _notes(settings, registry):
         say(note)
@@ -129,16 +129,16 @@ def _check_resumable(settings: RunSettings) -> None:
         raise StoreError("no run here to go on with", where=settings.out, expected="a run directory: it holds run.json")
 
 
-def resume_command(resolved: Resolved, out: str) -> str:
+def full_resume_command(resolved: Resolved, out: str) -> str:
     """The command that goes on with a run: options that run.json does not hold are repeated, header values are not.
 
     >>> from peakbench.config import resolve
     >>> from pathlib import Path
     >>> options = {"model": "m", "timeout": "9", "headers": ("X-Key: secret",)}
-    >>> resume_command(resolve(options, environment={}, start=Path("/nowhere")), "runs/a b")
+    >>> full_resume_command(resolve(options, environment={}, start=Path("/nowhere")), "runs/a b")
     "peakbench run --resume --out 'runs/a b' --header 'X-Key: ...' --timeout 9"
     """
-    words = ["peakbench", "run", "--resume", "--out", shlex.quote(out)]
+    words = [resume_command(out)]
     endpoint = resolved.settings.endpoint or ""
     if resolved.profile:
         words.append(f"--endpoint {shlex.quote(resolved.profile)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -55,7 +56,7 @@ def score(
     """
     from peakbench import api
     from peakbench.config import metric_choice
-    from peakbench.report.progress import scoring_progress
+    from peakbench.report.progress import counting
     from peakbench.report.summary import summary_page
 
     if run is not None and answers is None:
@@ -64,7 +65,7 @@ def score(
             raise ConfigError(f"{', '.join(spare)} cannot change a run; only its scores", where=run)
         if not (Path(run) / "run.json").is_file():
             raise StoreError("no run here", where=run, expected="a run directory: it holds run.json")
-    with scoring_progress(quiet=quiet) as on_progress:
+    with counting("scoring", quiet=quiet) as on_progress:
         scored = api.score(
             run,
             answers=answers,
@@ -80,7 +81,11 @@ def score(
         write_json(scored.summary)
         return
     write_page(
-        summary_page(scored.summary, path=str(scored.path), resume=f"peakbench run --resume --out {scored.path}")
+        summary_page(
+            scored.summary,
+            path=str(scored.path),
+            resume=f"peakbench run --resume --out {shlex.quote(path)}",
+        )
     )
     if not quiet:
-        say(f"one sample: peakbench show {scored.path} --sample ID")
+        say(f"one sample: peakbench show {shlex.quote(path)} --sample ID")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from peakbench.cli.base import Command, json_option, write_json, write_page
+from peakbench.cli.base import Command, json_option, resume_command, write_json, write_page
 
 
 @click.command(cls=Command)
@@ -30,7 +30,7 @@ def show(run: str, sample_id: str | None, form: str | None, as_json: bool) -> No
     elif as_json:
         write_json(found.summary)
     else:
-        write_page(summary_page(found.summary, path=run, resume=f"peakbench run --resume --out {run}"), form)
+        write_page(summary_page(found.summary, path=run, resume=resume_command(run)), form)
 
 
 def _as_json(view: Any) -> dict[str, Any]:

@@ -280,14 +280,14 @@ class Progress:
 
 
 @contextmanager
-def scoring_progress(*, quiet: bool, file: IO[str] | None = None) -> Iterator[Callable[[int], None] | None]:
-    """Yield what ``score`` calls with the number of samples scored: a live count on a terminal, silence elsewhere."""
+def counting(what: str, *, quiet: bool = False, file: IO[str] | None = None) -> Iterator[Callable[[int], None]]:
+    """Yield what is called with the number of samples done: a live count on a terminal, silence elsewhere."""
     out = file or sys.stderr
     if quiet or not is_terminal(out):
-        yield None
+        yield lambda done: None
         return
     from rich.console import Console
 
     console = Console(file=out, highlight=False, markup=False, emoji=False)
-    with console.status("scoring") as status:
-        yield lambda done: status.update(f"scoring: {done:,} samples")
+    with console.status(what) as status:
+        yield lambda done: status.update(f"{what}: {done:,} samples")

@@ -75,10 +75,10 @@ def _header(summary: Summary, path: str | None) -> Lines:
 def metric_table(metrics: Mapping[str, Summary], *, failed: bool = False) -> Table:
     """One row a metric that is a share of something; timings stand in the lines about speed.
 
-    ``failed`` adds the range of each value with the failed answers read as 0 and as 1.
+    ``failed`` adds the range of each value with the failed answers read as the worst and as the best of its range.
     """
     shown = {name: entry for name, entry in metrics.items() if not entry.get("unit")}
-    columns = ["metric", "score", "95 %", "failed as 0-1", "floor", "skill", "n", "unscored"]
+    columns = ["metric", "score", "95 %", "failed 0-1", "floor", "skill", "n", "unscored"]
     rows: list[list[str]] = []
     faint: set[int] = set()
     for name, entry in shown.items():
@@ -97,9 +97,9 @@ def metric_table(metrics: Mapping[str, Summary], *, failed: bool = False) -> Tab
                 f"{entry.get('unscored') or 0:,}",
             ]
         )
-    dropped = {"failed as 0-1"} if not failed else set()
-    if all(row[-1] == "0" for row in rows):
-        dropped.add("unscored")
+    dropped = {"failed 0-1"} if not failed else set()
+    if not any(entry.get("unscored") and entry.get("value") is not None for entry in shown.values()):
+        dropped.add("unscored")  # a metric without any value has its reason among the notes
     return _without(dropped, Table(columns, rows, "Metrics, %", frozenset({"floor"}), frozenset(faint)))
 
 
@@ -211,6 +211,11 @@ def _unscored(summary: Summary, *, timed: bool) -> dict[str, list[str]]:
     for name, entry in summary["metrics"].items():
         if bool(entry.get("unit")) == timed and entry.get("value") is None:
             reasons.setdefault(neutral(entry.get("reason") or "no reason given", limit=300), []).append(neutral(name))
+    for reason in sorted(reasons, key=len, reverse=True):
+        # "sbert is unscored: no encoder" says nothing that "no encoder" does not
+        inner = next((other for other in reasons if other != reason and reason.endswith(f": {other}")), None)
+        if inner:
+            reasons[inner] += reasons.pop(reason)
     return reasons
 
 
@@ -221,8 +226,10 @@ def _mark(entry: Summary) -> str:
 def _notes(summary: Summary, resume: str | None) -> Iterator[str]:
     samples, metrics = summary["samples"], summary["metrics"]
     left = _failed(summary) + int(samples.get("unasked") or 0)
-    if left:
-        yield f"{_counted(left, 'request')} without an answer; ask again: {resume or '--resume'}"
+    if left and (summary["run"].get("endpoint") or {}).get("provider") == "answers":
+        yield f"{_counted(left, 'answer')} missing from the answers that came from elsewhere"
+    elif left:
+        yield f"{_counted(left, 'request')} without an answer; ask again: {neutral(resume or '--resume')}"
     if samples.get("truncated"):
         yield f"{_counted(samples['truncated'], 'answer')} cut off at the token limit: raise --max-tokens"
     entries = [*metrics.values(), *(summary.get("fields") or {}).values()]
