@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from peakbench.cli.base import Command, PanelOption, json_option, say, write_json, write_page
+from peakbench.cli.base import Command, PanelOption, json_option, resume_command, say, write_json, write_page
 from peakbench.errors import ConfigError, StoreError
 
 ELSEWHERE = "Answers from elsewhere"
@@ -80,12 +80,7 @@ def score(
     if as_json:
         write_json(scored.summary)
         return
-    write_page(
-        summary_page(
-            scored.summary,
-            path=str(scored.path),
-            resume=f"peakbench run --resume --out {shlex.quote(path)}",
-        )
-    )
+    path = str(scored.path)
+    write_page(summary_page(scored.summary, path=path, resume=resume_command(path)))
     if not quiet:
         say(f"one sample: peakbench show {shlex.quote(path)} --sample ID")
