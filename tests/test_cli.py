@@ -248,11 +248,16 @@ def test_a_fault_of_ours_is_exit_code_1_with_a_short_message_and_a_traceback_on_
     assert done.code == 1
     assert done.err.startswith("internal error: RuntimeError: first\n")
     assert "Traceback" not in done.err
-    with pytest.raises(RuntimeError):
-        main(["task", "list", "--debug"])
+    for arguments in (["task", "list", "--debug"], ["--debug", "task", "list"]):
+        done = peakbench(*arguments)
+        assert done.code == 1
+        assert "Traceback (most recent call last):\n" in done.err
+        assert "\x1b" not in done.err
     monkeypatch.setenv("PEAKBENCH_DEBUG", "1")
-    with pytest.raises(RuntimeError):
-        main(["task", "list"])
+    assert "Traceback" in peakbench("task", "list").err
+    mistake = peakbench("show", "none")
+    assert mistake.code == 2
+    assert "Traceback" in mistake.err
 
 
 def test_ctrl_c_keeps_what_is_finished_and_prints_the_command_that_goes_on(data, tmp_path):

@@ -82,12 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except PeakBenchError as error:
         if debug:
-            raise
+            _trace()
         _say(f"error: {error}")
         return error.exit_code
     except Exception as error:
         if debug:
-            raise
+            _trace()
         detail = f"{type(error).__name__}: {error}".splitlines()[0]
         _say(f"internal error: {detail}\n  this is a fault of peakbench or of a plugin; PEAKBENCH_DEBUG=1 shows where")
         return 1
@@ -105,6 +105,12 @@ def _usage(error: click.ClickException) -> int:
     if context is not None:
         click.echo(f"  see: {context.command_path} --help", err=True)
     return 2
+
+
+def _trace() -> None:
+    import traceback
+
+    _say(traceback.format_exc())
 
 
 def _say(message: str) -> None:

@@ -130,7 +130,7 @@ def _check_resumable(settings: RunSettings) -> None:
 
 
 def full_resume_command(resolved: Resolved, out: str) -> str:
-    """The command that goes on with a run: options that run.json does not hold are repeated, header values are not.
+    """The command that goes on with a run: options that run.json does not hold are repeated, secrets are not.
 
     >>> from peakbench.config import resolve
     >>> from pathlib import Path
@@ -153,6 +153,8 @@ def full_resume_command(resolved: Resolved, out: str) -> str:
             words.append(flag if value else f"--no-{flag[2:]}")
         elif isinstance(value, Mapping):
             words += [f"{flag} {shlex.quote(f'{key}: ...')}" for key in value]
+        elif name == "proxy" and "@" in value:
+            words.append(f"{flag} '...'")
         else:
             items = value if isinstance(value, tuple) else (value,)
             words += [f"{flag} {shlex.quote(f'{item:g}' if isinstance(item, float) else str(item))}" for item in items]
