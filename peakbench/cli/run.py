@@ -239,24 +239,24 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
     page.add(
         Lines(
             [
-                f"POST {neutral(plan.url)}",
+                f"POST {neutral(plan.url.rstrip('/'))}/chat/completions",
                 *neutral(json.dumps(plan.request, indent=2, ensure_ascii=False), keep="\n").split("\n"),
             ]
         )
     )
     lines = [
-        f"{plan.requests:,} requests, {_megabytes(plan.image_bytes)} of images",
+        f"{plan.requests:,} requests, {_size(plan.image_bytes)} of images",
         f"{plan.prompt_characters:,} characters of text",
         f"at most {plan.max_completion_tokens:,} tokens of answers",
     ]
     if plan.full_requests != plan.requests:
         whole = plan.image_bytes * plan.full_requests / plan.requests
-        lines.append(f"without --limit: {plan.full_requests:,} requests, about {_megabytes(whole)} of images")
+        lines.append(f"without --limit: {plan.full_requests:,} requests, about {_size(whole)} of images")
     page.add(Lines(lines, "This run would send"))
     page.add(Lines([neutral(note) for note in plan.notes], "Notes", "note"))
     page.add(Lines(["nothing was sent"]))
     write_page(page)
 
 
-def _megabytes(size: float) -> str:
-    return f"{size / 1e6:,.1f} MB"
+def _size(count: float) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"
