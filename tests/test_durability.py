@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,7 @@ CLIENT = f"""
 import sys
 import peakbench as pb
 from pathlib import Path
+from typing import Any
 data = str(Path(pb.__file__).parent / "data" / "demo" / "samples.jsonl")
 pb.run(data, endpoint=sys.argv[1], model="m", out=sys.argv[2], resume=True, repeats={REPEATS}, resamples=10)
 """
@@ -186,7 +188,7 @@ def server() -> Iterator[Server]:
     server.kill()
 
 
-async def ask_the_rest(server: Server, path: Path, n: int, **policy: float) -> Tally:
+async def ask_the_rest(server: Server, path: Path, n: int, **policy: Any) -> Tally:
     index = JournalIndex(path)
     rest = (
         Request(f"s{number}", 0, {"model": "m", "messages": []}, ())
