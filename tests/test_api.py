@@ -246,3 +246,28 @@ class TestAnswersFromElsewhere:
                 pb.score(**arguments)
         with pytest.raises(DataError, match="cannot be read"):
             pb.score(answers=tmp_path / "none.jsonl", data=DEMO, out=tmp_path / "r")
+
+
+def test_a_definition_file_of_ones_own(tmp_path):
+    """token_set_ratio and bleu at 0.5 each: the mean of the two, checked against them."""
+    entry = {
+        "id": "half_and_half",
+        "kind": "weighted_mean",
+        "title": "Half and half",
+        "family": "composite",
+        "range": [0, 1],
+        "higher_is_better": True,
+        "parameters": {"parts": {"token_set_ratio": 0.5, "bleu": 0.5}},
+    }
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"format": 1, "metrics": [entry]}))
+    with ScriptedEndpoint(ANSWER) as server:
+        run = ask(server, tmp_path / "r", definitions=[file], metrics=["half_and_half"])
+    found = run.summary["metrics"]
+    parts = (found["token_set_ratio"]["value"] + found["bleu"]["value"]) / 2
+    assert found["half_and_half"]["value"] == pytest.approx(parts, abs=1e-12)
+
+
+def test_data_without_an_endpoint_is_refused():
+    with pytest.raises(ConfigError, match="nobody to ask"):
+        pb.run(DEMO)

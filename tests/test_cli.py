@@ -407,7 +407,11 @@ class EntryPoint:
     """An entry point whose loading is seen."""
 
     def __init__(self, name: str, loads: Any) -> None:
-        self.name, self.value, self.dist = name, f"{name}_module:main", SimpleNamespace(name="some-package")
+        self.name, self.value, self.dist = (
+            name,
+            f"{name}_module:main",
+            SimpleNamespace(name="some-package", version="1.0"),
+        )
         self._loads, self.loaded = loads, 0
 
     def load(self) -> Any:

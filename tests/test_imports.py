@@ -38,7 +38,7 @@ def test_help_loads_no_plugin_and_nothing_of_the_work(arguments):
     loaded = modules_after(command(*arguments))
     assert "peakbench.cli.app" in loaded
     assert not loaded & {*HEAVY, "numpy", "pydantic", "aiohttp", "scipy", "PIL", "rich", "pluggy", "orjson"}
-    assert not loaded & {"peakbench.api", "peakbench.plugins", "peakbench.registry", "peakbench.metrics"}
+    assert not loaded & {"peakbench.api", "peakbench.registry", "peakbench.metrics"}
     plugins = {entry.module for group in ("peakbench", "peakbench.commands") for entry in entry_points(group=group)}
     assert not loaded & plugins
 

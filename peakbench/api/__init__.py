@@ -140,6 +140,7 @@ def score(
     data: Any = None,
     task: str | Path | Task | None = None,
     out: str | Path | None = None,
+    definitions: Sequence[str | Path] = (),
     metrics: MetricChoice = "default",
     slices: Sequence[str] = (),
     repair: bool | None = None,
@@ -156,6 +157,7 @@ def score(
 
     Args:
         run: a run, or its directory.
+        definitions: files with metric definitions of your own.
         answers: instead of a run, a JSONL file of answers (``id``, ``response``); needs ``data`` and ``out``.
         repair: read near-JSON with json-repair; None: as the run says.
         images: with ``answers``: check and record the images too; False where they are not at hand.
@@ -164,7 +166,7 @@ def score(
     Raises:
         InputError: what was named cannot be used.
     """
-    registry = open_registry()
+    registry = open_registry(extra=[Path(file) for file in definitions])
     tools = tools_of(encoder, entailer)
     if (run is None) == (answers is None):
         raise ConfigError(

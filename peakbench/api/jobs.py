@@ -143,7 +143,13 @@ def prepared(data: Any, options: Options) -> Iterator[Job]:
     Raises:
         InputError: the endpoint, the model, the task, a metric or the key cannot be used.
     """
-    registry = open_registry()
+    if options.endpoint is None and (data is not None or options.model is not None):
+        raise ConfigError(
+            "data or a model without an endpoint: there is nobody to ask",
+            where="endpoint",
+            expected="a URL and a model, or none of them for the recorded answers inside the package",
+        )
+    registry = open_registry(extra=[Path(file) for file in options.definitions])
     with ExitStack() as stack:
         notes: list[str] = []
         provider = None

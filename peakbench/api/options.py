@@ -36,6 +36,7 @@ class RunOptions(TypedDict, total=False):
         headers, proxy, ca_file: extra request headers, an HTTP proxy, a PEM file of authorities.
         timeout_s, connect_timeout_s: seconds for one attempt, and for its connection.
         retries: attempts after the first. ``rate``: requests a second at most.
+        definitions: files with metric definitions of your own, in the format of peakbench_metrics.json.
         metrics: ``default``, ``all``, or ids. ``slices``: metadata keys to score apart.
         repair: read near-JSON with json-repair; such answers are counted as repaired, never as valid JSON.
         allow_outside: images may lie outside the folder of the data set. ``allow_urls``: images may be URLs.
@@ -65,6 +66,7 @@ class RunOptions(TypedDict, total=False):
     connect_timeout_s: float
     retries: int
     rate: float | None
+    definitions: Sequence[str | Path]
     metrics: MetricChoice
     slices: Sequence[str]
     repair: bool
@@ -102,6 +104,7 @@ class Options:
     connect_timeout_s: float = 10.0
     retries: int = 5
     rate: float | None = None
+    definitions: Sequence[str | Path] = ()
     metrics: MetricChoice = "default"
     slices: Sequence[str] = ()
     repair: bool = False

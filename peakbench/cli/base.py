@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from peakbench.errors import PluginError, nearest
+from peakbench.plugins import commands
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from peakbench.report.tables import Page
 
 F = TypeVar("F", bound=Callable[..., Any])
-COMMANDS_GROUP = "peakbench.commands"
-"""The entry-point group of plugins' commands; the same as in peakbench.plugins, which is too heavy for ``--help``."""
 
 
 class PanelOption(click.Option):
@@ -78,21 +76,21 @@ class LazyGroup(Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names, built-in ones first."""
-        return [*self.lazy, *(name for name in plugin_commands() if name not in self.lazy)]
+        return [*self.lazy, *(name for name in commands() if name not in self.lazy)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command that is called."""
         if cmd_name in self.lazy:
             module, _, attribute = self.lazy[cmd_name][0].partition(":")
             return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
-        entry_point = plugin_commands().get(cmd_name)
+        entry_point = commands().get(cmd_name)
         return PluginCommand(cmd_name, entry_point) if entry_point else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, and plugins' by the package that brings them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, help) for name, (_, help) in self.lazy.items()])
-        added = [(name, _brought_by(entry)) for name, entry in plugin_commands().items() if name not in self.lazy]
+        added = [(name, _brought_by(entry)) for name, entry in commands().items() if name not in self.lazy]
         if added:
             with formatter.section("Commands of plugins"):
                 formatter.write_dl(added)
@@ -140,17 +138,6 @@ class PluginCommand(click.Command):
             f"command '{self.name}' of {_brought_by(self.entry_point)} cannot be used: {reason}",
             hint="see: peakbench plugins",
         )
-
-
-def plugin_commands() -> dict[str, EntryPoint]:
-    """Commands of plugins by name, none imported; PEAKBENCH_DISABLE_PLUGINS leaves plugins out here as everywhere."""
-    from importlib.metadata import entry_points
-
-    block = {name.strip() for name in os.environ.get("PEAKBENCH_DISABLE_PLUGINS", "").split(",")}
-    if block & {"1", "true", "all"}:
-        return {}
-    found = sorted(entry_points(group=COMMANDS_GROUP), key=lambda entry: (entry.name, _brought_by(entry)))
-    return {entry.name: entry for entry in reversed(found) if entry.name not in block}
 
 
 def _brought_by(entry_point: EntryPoint) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from peakbench.cli.base import Command, json_option, plugin_commands, write_json, write_page
+from peakbench.cli.base import Command, json_option, write_json, write_page
 
 
 @click.command(cls=Command)
@@ -16,6 +16,7 @@ from peakbench.cli.base import Command, json_option, plugin_commands, write_json
 def plugins(as_json: bool) -> None:
     """Show what is plugged in, what it offers, and what is broken and why."""
     from peakbench.builtins import open_registry
+    from peakbench.plugins import commands as plugin_commands
     from peakbench.report.tables import Lines, Page, Table, neutral
 
     found = open_registry().plugins

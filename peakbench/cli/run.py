@@ -66,7 +66,9 @@ def run(resume: bool, dry_run: bool, as_json: bool, quiet: bool, **values: Any) 
 
     resolved = resolve_options(values, resume=resume)
     settings = resolved.settings
-    registry = open_registry()
+    registry = open_registry(extra=[Path(file) for file in settings.definitions])
+    for broken in registry.plugins.broken:
+        say(f"warning: {broken}; it is left out (see: peakbench plugins)")
     _check_endpoint(resolved, registry)
     if dry_run:
         plan = api.plan(**settings.arguments())

@@ -15,6 +15,13 @@ ELSEWHERE = "Answers from elsewhere"
 
 @click.command(cls=Command)
 @click.argument("run", type=click.Path(), required=False)
+@click.option(
+    "--definitions", type=click.Path(), metavar="FILE", multiple=True, help="Your own metric definitions; repeatable."
+    type=click.Path(),
+    metavar="FILE",
+    multiple=True,
+    help="Metric definitions of your own; repeatable.",
+)
 @click.option("--metrics", metavar="IDS", multiple=True, help="Metric ids, comma-separated; or default; or all.")
 @click.option("--slice-by", "slices", metavar="KEY", multiple=True, help="Score each value of this metadata key too.")
 @click.option("--repair/--no-repair", default=None, help="Repair near-JSON answers. [default: as the run says]")
@@ -33,11 +40,17 @@ ELSEWHERE = "Answers from elsewhere"
 @click.option(
     "--out", type=click.Path(), metavar="DIR", cls=PanelOption, panel=ELSEWHERE, help="The run directory to make."
 )
+@click.option(
+    "--allow-outside", is_flag=True, cls=PanelOption, panel=ELSEWHERE, help="Images may lie outside the data's folder."
+)
+@click.option("--allow-image-urls", is_flag=True, cls=PanelOption, panel=ELSEWHERE, help="Images may be URLs.")
+@click.option("--no-images", is_flag=True, cls=PanelOption, panel=ELSEWHERE, help="The images are not at hand.")
 @json_option
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but the result.")
 def score(
     *,
     run: str | None,
+    definitions: tuple[str, ...],
     metrics: tuple[str, ...],
     slices: tuple[str, ...],
     repair: bool | None,
@@ -45,6 +58,9 @@ def score(
     data: str | None,
     task: str | None,
     out: str | None,
+    allow_outside: bool,
+    allow_image_urls: bool,
+    no_images: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -72,9 +88,13 @@ def score(
             data=data,
             task=task,
             out=out,
+            definitions=definitions,
             metrics=metric_choice(metrics or ("default",)),
             slices=slices,
             repair=repair,
+            allow_outside=allow_outside,
+            allow_urls=allow_image_urls,
+            images=not no_images,
             on_progress=on_progress,
         )
     if as_json:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from peakbench.cli.base import Command, Group, json_option, say, write_json, write_page
-from peakbench.errors import ConfigError, StoreError
+from peakbench.errors import ConfigError, DataError, DataProblem, StoreError, TaskError
+
+if TYPE_CHECKING:
+    from peakbench.records import Sample
 
 
 @click.group(cls=Group)
@@ -46,12 +51,11 @@ def show_task(name: str, as_json: bool) -> None:
     """Show a task: NAME is one of 'peakbench task list', or a task file. --json writes a file to start from."""
     from peakbench.builtins import open_registry
     from peakbench.report.tables import Lines, Page, Table, neutral
+    from peakbench.tasks import task_file
 
     found = open_registry().task(name)
     if as_json:
-        write_json(
-            found.model_dump(mode="json", exclude_defaults=True) | {"format": found.format, "version": found.version}
-        )
+        write_json(task_file(found))
         return
     page = Page()
     page.add(Lines([f"{found.id} v{found.version}", *([neutral(found.title)] if found.title else [])], kind="heading"))
@@ -77,7 +81,9 @@ def show_task(name: str, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def init(task_id: str, from_schema: str | None, from_data: str | None, out: str | None, force: bool) -> None:
     """Write the task ID, from a JSON schema or from the references of a data set, to be mended by hand."""
-    from peakbench.cli.drafts import from_json_schema, from_references, read_schema
+    from peakbench.builtins import open_registry
+    from peakbench.datasets import open_dataset
+    from peakbench.tasks import task_file, task_from_references, task_from_schema
 
     if (from_schema is None) == (from_data is None):
         raise ConfigError("a task comes from one source", expected="--from-schema FILE or --from-data PATH")
@@ -87,16 +93,34 @@ def init(task_id: str, from_schema: str | None, from_data: str | None, out: str 
             "exists already", where=str(path), hint="name another with --out, or overwrite it with --force"
         )
     if from_schema is not None:
-        drafted = from_json_schema(task_id, read_schema(Path(from_schema)), where=from_schema)
+        drafted = task_from_schema(_read_schema(Path(from_schema)), task_id)
     else:
-        from peakbench.builtins import open_registry
-        from peakbench.datasets import open_dataset
-
-        drafted = from_references(
-            task_id, open_dataset(from_data, readers=open_registry().readers), where=str(from_data)
-        )
+        registry = open_registry()
+        samples = _samples(open_dataset(from_data, readers=registry.readers))
+        drafted = task_from_references(samples, task_id, nulls=registry.nulls)
     try:
-        path.write_text(json.dumps(drafted, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(task_file(drafted), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise StoreError(f"cannot be written: {error.strerror}", where=str(path)) from None
-    say(f"wrote {path}: {len(drafted['fields'])} fields; look at weights, comparators and prompt")
+    say(f"wrote {path}: {len(drafted.fields)} fields; look at weights, comparators and prompt")
+
+
+def _read_schema(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TaskError("no such file", where=str(path)) from None
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        raise TaskError(f"cannot be read: {error}", where=str(path)) from None
+    except json.JSONDecodeError as error:
+        raise TaskError(f"not JSON: {error.msg}", where=f"{path}:{error.lineno}") from None
+    if not isinstance(value, dict):
+        raise TaskError("not a JSON object", where=str(path), expected="a JSON schema")
+    return value
+
+
+def _samples(dataset: Iterable[Sample | DataProblem]) -> Iterator[Sample]:
+    for item in dataset:
+        if isinstance(item, DataProblem):
+            raise DataError("a task cannot be drafted from this data set", problems=[item], hint="peakbench data check")
+        yield item

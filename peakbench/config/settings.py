@@ -95,6 +95,7 @@ class RunSettings:
     allow_image_urls: bool = _setting(False, "images may be URLs, sent as they are", IMAGES)
     max_side: int | None = _setting(None, "shrink larger images to N pixels (needs [data])", IMAGES, "N", low=16)
 
+    definitions: tuple[str, ...] = _setting((), "a file of metric definitions of your own; repeatable", SCORING, "FILE")
     metrics: tuple[str, ...] = _setting(("default",), "metric ids, comma-separated; or default; or all", SCORING, "IDS")
     slice_by: tuple[str, ...] = _setting((), "score each value of this metadata key too; repeatable", SCORING, "KEY")
     repair: bool = _setting(False, "repair near-JSON answers (counted apart)", SCORING)
