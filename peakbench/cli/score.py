@@ -17,10 +17,6 @@ ELSEWHERE = "Answers from elsewhere"
 @click.argument("run", type=click.Path(), required=False)
 @click.option(
     "--definitions", type=click.Path(), metavar="FILE", multiple=True, help="Your own metric definitions; repeatable."
-    type=click.Path(),
-    metavar="FILE",
-    multiple=True,
-    help="Metric definitions of your own; repeatable.",
 )
 @click.option("--metrics", metavar="IDS", multiple=True, help="Metric ids, comma-separated; or default; or all.")
 @click.option("--slice-by", "slices", metavar="KEY", multiple=True, help="Score each value of this metadata key too.")
