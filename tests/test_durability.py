@@ -28,7 +28,7 @@ from peakbench.store import JournalIndex, RunDirectory
 from peakbench.store.journal import Journal
 from peakbench.testing import ScriptedEndpoint
 
-REPEATS, SAMPLES = 10, 24  # of the data set inside the package
+REPEATS, SAMPLES = 40, 24  # of the data set inside the package; so many that a slow kill still comes before the end
 
 CLIENT = f"""
 import sys
