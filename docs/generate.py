@@ -44,7 +44,7 @@ from peakbench.parsing.reasons import REASONS  # noqa: E402
 from peakbench.registry import Registry  # noqa: E402
 from peakbench.values import shipped_tables  # noqa: E402
 
-COLUMNS = 88
+COLUMNS = 80
 """Width of the help texts."""
 
 PICTURE_COLUMNS = 100
@@ -221,7 +221,8 @@ def _value(name: str, setting: Setting) -> str:
 def command_helps() -> Iterator[str]:
     """The help of every command that ships, as click prints it."""
     with mock.patch.dict(os.environ, {"PEAKBENCH_DISABLE_PLUGINS": "1"}):
-        yield from _help(app, click.Context(app, info_name="peakbench", terminal_width=COLUMNS), level=2)
+        settings: Any = {**app.context_settings, "terminal_width": COLUMNS}
+        yield from _help(app, click.Context(app, info_name="peakbench", **settings), level=2)
 
 
 def _help(command: click.Command, context: click.Context, level: int) -> Iterator[str]:
