@@ -146,8 +146,12 @@ def test_marked_files_can_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     task = open_registry().task(str(tmp_path / "receipt.json"))
     assert task.keys == ("shop", "total", "currency", "paid_by", "items")
 
-    (definitions,) = [json.loads(code) for code in blocks(DOCS / "metrics.md", "json")]
-    assert "rouge_l_raw" in open_registry(extra=[definitions]).ids
+    (definitions,) = blocks(DOCS / "metrics.md", "json")
+    (tmp_path / "my_metrics.json").write_text(definitions, encoding="utf-8")
+    run = peakbench.run(
+        definitions=[tmp_path / "my_metrics.json"], metrics=["rouge_l_raw"], out=tmp_path / "run", limit=2, resamples=10
+    )
+    assert "|view:raw|" in run.summary["metrics"]["rouge_l_raw"]["signature"]
 
 
 def test_samples_on_the_data_page_can_be_read(tmp_path: Path) -> None:
