@@ -73,7 +73,7 @@ class Run:
             raise StoreError(
                 "the run is unfinished: it has no summary",
                 where=str(self.path),
-                hint=f"finish it: peakbench run ... --out {self.path} --resume, or score what is there: "
+                hint=f"finish it: peakbench run --resume --out {self.path}; or score what is there: "
                 f"peakbench score {self.path}",
             )
         return summary
@@ -105,9 +105,10 @@ class Run:
         found = (index.get(sample_id, repeat) for repeat in range(self.record.repeats))
         completions = tuple(completion for completion in found if completion is not None)
         task = self.task
+        # as it was last scored, which may differ from how it was asked for
+        repair = (self.directory.summary() or {"run": {}})["run"].get("repair", self.record.repair)
         predictions = tuple(
-            read(completion, keys=task.keys, answer=task.answer, repair=self.record.repair)
-            for completion in completions
+            read(completion, keys=task.keys, answer=task.answer, repair=repair) for completion in completions
         )
         scores = tuple(row for row in self.rows() if row["sample_id"] == sample_id)
         return SampleView(record, completions, predictions, scores)

@@ -271,3 +271,26 @@ def test_a_definition_file_of_ones_own(tmp_path):
 def test_data_without_an_endpoint_is_refused():
     with pytest.raises(ConfigError, match="nobody to ask"):
         pb.run(DEMO)
+
+
+def test_an_unknown_keyword_names_the_nearest():
+    with pytest.raises(TypeError, match="did you mean 'workers'"):
+        pb.run(DEMO, endpoint="http://127.0.0.1:9/v1", model="m", worker=3)
+
+
+def test_resuming_a_finished_run_adds_no_session(tmp_path):
+    with ScriptedEndpoint(ANSWER) as server:
+        first = ask(server, tmp_path / "r")
+        again = ask(server, tmp_path / "r", resume=True)
+        assert server.requests == 24
+    assert again.record.sessions == first.record.sessions
+    assert again.summary["performance"] == first.summary["performance"]
+
+
+def test_a_sample_is_shown_as_it_was_last_scored(tmp_path):
+    with ScriptedEndpoint("{'type': 'dress'}") as server:
+        run = ask(server, tmp_path / "r", limit=1)
+    assert run.sample("g01").predictions[0].state == "unparseable"
+    again = pb.score(run, repair=True, **QUICK)
+    assert again.summary["samples"]["repaired"] == 1
+    assert again.sample("g01").predictions[0].state == "repaired"

@@ -658,9 +658,34 @@ def test_schemas_are_those_that_ship(name: str) -> None:
     assert json.loads((FOLDER / name).read_text(encoding="utf-8")) == schemas()[name], message
 
 
-def test_a_real_run_fits_its_schemas(tmp_path: Path) -> None:
-    run = pb.run(out=tmp_path / "run", limit=6, repeats=2, resamples=20)
-    for name, schema in schemas().items():
+def closed(schema: Any) -> Any:
+    """The schema with every object closed: a key that it does not declare is an error."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: closed(value) for key, value in schema.items()}
+    if "properties" in found and schema.get("type") == "object":
+        found["additionalProperties"] = False
+    return found
+
+
+def test_a_real_run_fits_its_schemas_and_writes_no_key_that_they_do_not_declare(tmp_path: Path) -> None:
+    demo = Path(pb.__file__).parent / "data" / "demo"
+    rows = [json.loads(line) for line in (demo / "samples.jsonl").read_text().splitlines()]
+    rows = [row | {"image": str(demo / row["image"]), "metadata": {"view": "front"}} for row in rows]
+    run = pb.run(
+        rows,
+        endpoint="recorded",
+        out=tmp_path / "run",
+        limit=6,
+        repeats=2,
+        resamples=20,
+        slices=["view"],
+        allow_outside=True,
+    )
+    assert run.summary["slices"]["view"]["front"]["n"] == 6
+    for name, schema in ((name, closed(schema)) for name, schema in schemas().items()):
         checker = jsonschema.Draft202012Validator(schema)
         stem = name.removesuffix(".schema.json")
         if stem in {"run", "summary"}:

@@ -115,7 +115,7 @@ def evaluate(
             seed=seed,
             workers=run.run.workers,
             wall_s=run.wall_s(),
-            run=run.run.model_dump(mode="json"),
+            run=run.run.model_dump(mode="json") | {"repair": repair},
             write_rows=run.write_scores,
             on_progress=on_progress,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ from typing import Any, TypeVar, Unpack
 
 from peakbench.analysis.evaluation import evaluate
 from peakbench.api.adoption import adopt
-from peakbench.api.jobs import DEMO_PROVIDER, prepared, samples_of, tools_of
-from peakbench.api.options import MetricChoice, Options, RunOptions
+from peakbench.api.jobs import DEMO_PROVIDER, Job, prepared, samples_of, tools_of
+from peakbench.api.options import MetricChoice, Options, RunOptions, options_of
 from peakbench.builtins import open_registry
 from peakbench.client.opening import display_url, open_transport
 from peakbench.client.wire import preview
@@ -21,7 +22,7 @@ from peakbench.metrics.base import Encoder, Entailer
 from peakbench.records import Completion, Sample
 from peakbench.runner import Policy, ask
 from peakbench.runs import Run
-from peakbench.store import RunDirectory
+from peakbench.store import JournalIndex, RunDirectory
 from peakbench.tasks import Task
 
 __all__ = ["DEMO_PROVIDER", "Plan", "RunOptions", "arun", "load_run", "plan", "run", "score"]
@@ -74,30 +75,35 @@ def run(data: Any = None, **options: Unpack[RunOptions]) -> Run:
 
 async def arun(data: Any = None, **options: Unpack[RunOptions]) -> Run:
     """Do what :func:`run` does, inside the caller's event loop."""
-    with prepared(data, Options(**options)) as job:
+    with prepared(data, options_of(options)) as job:
         directory = await asyncio.to_thread(job.open_directory)
-        with directory.session(job.options.workers), directory.journal() as journal:
-            index = directory.index()
-            transport = open_transport(job.endpoint)
-            try:
-                await ask(
-                    job.requests(directory, index.answered),
-                    transport,
-                    journal,
-                    policy=Policy(
-                        workers=job.options.workers,
-                        retries=job.options.retries,
-                        rate=job.options.rate,
-                    ),
-                    stream=job.options.stream,
-                    total=job.left(directory, index),
-                    on_event=job.options.on_event,
-                )
-            finally:
-                index.close()
-                await transport.aclose()
+        with contextlib.closing(directory.index()) as index:
+            left = job.left(directory, index)
+            if left:
+                await _ask(job, directory, index, left)
         await asyncio.to_thread(job.evaluate, directory)
         return Run(directory.path)
+
+
+async def _ask(job: Job, directory: RunDirectory, index: JournalIndex, left: int) -> None:
+    with directory.session(job.options.workers), directory.journal() as journal:
+        transport = open_transport(job.endpoint)
+        try:
+            await ask(
+                job.requests(directory, index.answered),
+                transport,
+                journal,
+                policy=Policy(
+                    workers=job.options.workers,
+                    retries=job.options.retries,
+                    rate=job.options.rate,
+                ),
+                stream=job.options.stream,
+                total=left,
+                on_event=job.options.on_event,
+            )
+        finally:
+            await transport.aclose()
 
 
 def plan(data: Any = None, **options: Unpack[RunOptions]) -> Plan:
@@ -106,7 +112,7 @@ def plan(data: Any = None, **options: Unpack[RunOptions]) -> Plan:
     >>> plan(limit=2).requests
     2
     """
-    with prepared(data, Options(**options)) as job, job.spooled() as (records, _):
+    with prepared(data, options_of(options)) as job, job.spooled() as (records, _):
         sample, record = next(zip(job.dataset, records, strict=False))
         assert isinstance(sample, Sample)
         request = job.request(sample, record, 0)

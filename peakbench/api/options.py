@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from peakbench.errors import ConfigError
+from peakbench.errors import ConfigError, nearest
 from peakbench.metrics.base import Encoder, Entailer
 from peakbench.records import Sampling
 from peakbench.runner import Event
@@ -123,3 +123,17 @@ class Options:
                 raise ConfigError(f"{name} = {getattr(self, name)}", expected=f"{low} or more")
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"limit = {self.limit}", expected="1 or more")
+
+
+def options_of(given: RunOptions) -> Options:
+    """Fill in the defaults.
+
+    Raises:
+        TypeError: a keyword that there is none of, with the nearest.
+        ConfigError: a value that cannot be used.
+    """
+    known = Options.__dataclass_fields__
+    for name in given:
+        if name not in known:
+            raise TypeError(f"unexpected keyword argument '{name}'; {nearest(name, known)}")
+    return Options(**given)

@@ -65,6 +65,8 @@ class SampleImage(TypedDict):
     bytes: int
     media_type: str
     mtime_ns: NotRequired[int]
+    width: NotRequired[int]
+    height: NotRequired[int]
     label: NotRequired[str]
 
 
@@ -92,14 +94,23 @@ class FieldScore(TypedDict):
     outcome: Outcome
 
 
+class ProblemLine(TypedDict):
+    """Why an answer could not be read as it stands, and at which character."""
+
+    reason: str
+    position: int | None
+    detail: str
+
+
 class ScoreLine(TypedDict):
-    """One line of scores.jsonl: one answer."""
+    """One line of scores.jsonl: one answer. ``problem`` is there where its text was odd."""
 
     sample_id: str
     repeat: Annotated[int, Field(ge=0)]
     state: State
     metrics: dict[str, MetricScore]
     fields: dict[str, FieldScore]
+    problem: NotRequired[ProblemLine]
 
 
 def dump_completion(completion: Completion) -> bytes:

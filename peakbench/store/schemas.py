@@ -29,14 +29,25 @@ class Counts(TypedDict):
     truncated: int
     text: NotRequired[int]
     unasked: NotRequired[int]
+    refused: NotRequired[int]
+    duplicate_keys: NotRequired[int]
+    extra_keys: NotRequired[int]
     failures: NotRequired[dict[str, int]]
+
+
+class Bracket(TypedDict):
+    """A metric's value with the failed answers read as the lowest and as the highest of its range."""
+
+    low: float | None
+    high: float | None
 
 
 class MetricEntry(TypedDict):
     """A metric's value with its 95 % interval (``low``, ``high``), or null with the reason.
 
     ``n``: samples scored. ``floor``: what answers without a model score. ``skill``: (value - highest floor) / (best -
-    highest floor). Values with different signatures are not comparable.
+    highest floor), with its own interval. Values with different signatures are not comparable. ``unreliable``: why the
+    interval is not to be relied on. ``pooled``: sum over sum, where the number of fields differs between samples.
     """
 
     value: float | None
@@ -49,6 +60,16 @@ class MetricEntry(TypedDict):
     signature: str
     floor: dict[str, float | None]
     skill: float | None
+    skill_low: NotRequired[float | None]
+    skill_high: NotRequired[float | None]
+    skill_reason: NotRequired[str | None]
+    unreliable: NotRequired[str | None]
+    pooled: NotRequired[float]
+    with_failures: NotRequired[Bracket]
+    title: NotRequired[str]
+    unit: NotRequired[str]
+    range: NotRequired[list[float | None]]
+    higher_is_better: NotRequired[bool]
 
 
 class FieldEntry(TypedDict):
@@ -64,14 +85,45 @@ class FieldEntry(TypedDict):
     invented: int
     omitted: int
     unread: int
+    weight: NotRequired[float]
+    method: NotRequired[str]
+    floor: NotRequired[dict[str, float | None]]
+    reason: NotRequired[str | None]
+    unreliable: NotRequired[str | None]
+
+
+class SliceMetric(TypedDict):
+    """A metric over the samples of a slice, with its 95 % interval."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: NotRequired[int]
+    method: NotRequired[str]
+    unreliable: NotRequired[str | None]
+
+
+class SliceEntry(TypedDict):
+    """The samples that share one value of a metadata key."""
+
+    n: int
+    metrics: dict[str, SliceMetric]
+
+
+class Resamples(TypedDict):
+    """How the intervals were drawn: ``n`` bootstrap resamples from ``seed``."""
+
+    n: int
+    seed: int
 
 
 class Percentiles(TypedDict):
-    """Seconds."""
+    """Seconds, over ``n`` answers."""
 
     p50: float | None
     p90: float | None
     p99: float | None
+    n: NotRequired[int]
 
 
 class Performance(TypedDict):
@@ -93,8 +145,10 @@ class Summary(TypedDict):
     samples: Counts
     metrics: dict[str, MetricEntry]
     fields: dict[str, FieldEntry]
-    slices: dict[str, Any]
+    slices: dict[str, dict[str, SliceEntry]]
     performance: Performance
+    resamples: NotRequired[Resamples]
+    notes: NotRequired[list[str]]
 
 
 def schemas() -> dict[str, dict[str, Any]]:
