@@ -216,7 +216,7 @@ def _endpoint(options: Options) -> Endpoint:
 def tools_of(encoder: Encoder | None, entailer: Entailer | None) -> Tools:
     """The models that metrics may use, with what to do about those that are not there."""
     missing = {} if encoder else {"encoder": NO_ENCODER}
-    return Tools(encoder, entailer, missing)
+    return Tools(encoder, entailer, missing=missing)
 
 
 def run_record(task: Task, data: DataRecord, endpoint: EndpointRecord, *, model: str, options: Options) -> RunRecord:

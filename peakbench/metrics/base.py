@@ -21,7 +21,11 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
-Need = Literal["reference", "image", "encoder", "entailer", "repeats", "timings"]
+NO_REFERENCE = "the sample has no reference"
+NO_FIELDS = "the reference has none of the task's fields"
+"""Why a row is unscored that has nothing to be compared with."""
+
+Need = Literal["reference", "image", "encoder", "entailer", "lexicon", "repeats", "timings"]
 Family = Literal["structured", "text", "semantic", "nli", "composite", "validity", "performance"]
 
 
@@ -141,7 +145,7 @@ class Cells:
         counts = counted.sum(axis=1)
         means = np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
         scored: Bools = np.asarray(self.expected.any(axis=1), dtype=np.bool_)
-        return Scores(means, scored, dict.fromkeys(np.flatnonzero(~scored).tolist(), "the reference has no field"))
+        return Scores(means, scored, dict.fromkeys(np.flatnonzero(~scored).tolist(), NO_FIELDS))
 
 
 @dataclass(slots=True)
@@ -222,12 +226,30 @@ class Entailer(Protocol):
         ...
 
 
+class Lexicon(Protocol):
+    """A dictionary of synonyms (WordNet). ``identity`` names it and its version."""
+
+    identity: str
+
+    def synonyms(self, lemma: str) -> frozenset[str]:
+        """Return the lemmas that share a sense with ``lemma``, itself included; lower case, ``_`` between words."""
+        ...
+
+    def meteor(self, pairs: Sequence[tuple[str, str]]) -> Floats:
+        """Return nltk's METEOR of each (reference, hypothesis), shape (n,), in [0, 1]."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The models that metrics may use; None where they are not there, with ``missing`` saying what mends it."""
+    """The models that metrics may use; None where they are not there, with ``missing`` saying what mends it.
+
+    ``missing`` has the name of the tool as its key: ``encoder``, ``entailer``, ``lexicon``.
+    """
 
     encoder: Encoder | None = None
     entailer: Entailer | None = None
+    lexicon: Lexicon | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
 
 
