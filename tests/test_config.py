@@ -174,10 +174,11 @@ def test_the_file_can_be_named_by_an_option_or_the_environment(tmp_path):
         resolve({}, file=tmp_path / "none.toml", environment={})
 
 
-def test_what_a_run_recorded_of_itself_holds_on_resume_unless_an_option_says_otherwise(tmp_path):
+def record_run(folder: Path, *, url: str = "http://h/v1", provider: str | None = None, **sampling: object) -> None:
+    """Leave the run.json of a run in a folder."""
     record = {
         "data": {"source": "eval.jsonl", "limit": 20},
-        "endpoint": {"url": "http://h/v1", "provider": None, "transport": "openai"},
+        "endpoint": {"url": url, "provider": provider, "transport": "openai"},
         "model": "m",
         "repeats": 2,
         "repair": True,
@@ -191,9 +192,14 @@ def test_what_a_run_recorded_of_itself_holds_on_resume_unless_an_option_says_oth
             "token_limit": "max_completion_tokens",
             "structured": "json_object",
             "extra_body": {"top_k": 1},
-        },
+        }
+        | sampling,
     }
-    (tmp_path / "run.json").write_text(json.dumps(record))
+    (folder / "run.json").write_text(json.dumps(record))
+
+
+def test_what_a_run_recorded_of_itself_holds_on_resume_unless_an_option_says_otherwise(tmp_path):
+    record_run(tmp_path)
     resolved = resolve({"out": str(tmp_path), "workers": "4"}, environment={"PEAKBENCH_MODEL": "other"}, resume=True)
     found = resolved.settings
     assert (found.data, found.limit, found.endpoint, found.transport) == ("eval.jsonl", 20, "http://h/v1", "openai")
@@ -206,6 +212,98 @@ def test_what_a_run_recorded_of_itself_holds_on_resume_unless_an_option_says_oth
     assert resolve({"out": str(tmp_path)}, environment={}).settings.model is None
     (tmp_path / "run.json").write_text("[]")
     assert resolve({"out": str(tmp_path)}, environment={}, resume=True).settings.model is None
+
+
+TWO_SERVERS = """
+[endpoints.good]
+url = "http://good/v1?api-version=2024-10-21&code=query-secret"
+api_key_env = "GOOD_KEY"
+headers = { X-Team = "good" }
+[endpoints.bad]
+url = "http://bad/v1"
+api_key_env = "BAD_KEY"
+"""
+GOOD = "http://good/v1?api-version=2024-10-21&code=query-secret"
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "environment", "asked"),
+    [
+        # whoever is named is asked, with what belongs to it
+        ("", {"endpoint": "good"}, {}, (GOOD, "GOOD_KEY", {"X-Team": "good"}, "good")),
+        ("", {}, {"PEAKBENCH_ENDPOINT": "good"}, (GOOD, "GOOD_KEY", {"X-Team": "good"}, "good")),
+        ("", {"endpoint": "http://new/v1"}, {}, ("http://new/v1", "OPENAI_API_KEY", {}, None)),
+        ("", {}, {"PEAKBENCH_ENDPOINT": "http://new/v1"}, ("http://new/v1", "OPENAI_API_KEY", {}, None)),
+        # an option stands above the environment, and neither brings the other's key
+        ("", {"endpoint": "http://new/v1"}, {"PEAKBENCH_ENDPOINT": "good"},
+         ("http://new/v1", "OPENAI_API_KEY", {}, None)),
+        # a file's usual endpoint is no order to leave the server that the run has asked so far
+        ("[run]\nendpoint = 'good'\n", {}, {}, ("http://bad/v1", "BAD_KEY", {}, "bad")),
+        ("", {}, {}, ("http://bad/v1", "BAD_KEY", {}, "bad")),
+    ],
+)  # fmt: skip
+def test_on_resume_the_key_of_a_profile_goes_to_its_own_url_or_nowhere(
+    tmp_path, monkeypatch, file, options, environment, asked
+):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, file + TWO_SERVERS)
+    record_run(tmp_path, url="http://bad/v1")
+    resolved = resolve({"out": str(tmp_path), **options}, environment=environment, resume=True)
+    found = resolved.settings
+    assert (found.endpoint, found.api_key_env, dict(found.headers), resolved.profile) == asked
+    assert found.model == "m"  # the run stays the same run
+
+
+def test_on_resume_a_recorded_url_of_no_profile_gets_no_profiles_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "[run]\nendpoint = 'good'\n" + TWO_SERVERS)
+    for recorded in ({"url": "http://elsewhere/v1"}, {"url": "http://good/v1", "provider": "vllm"}):
+        record_run(tmp_path, **recorded)
+        resolved = resolve({"out": str(tmp_path)}, environment={}, resume=True)
+        found = resolved.settings
+        assert found.endpoint in {"http://elsewhere/v1", "vllm"}
+        assert (found.api_key_env, dict(found.headers), resolved.profile) == ("OPENAI_API_KEY", {}, None)
+
+
+def test_on_resume_a_profile_is_found_by_the_url_that_run_json_keeps_of_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, TWO_SERVERS)
+    record_run(tmp_path, url="http://good/v1?api-version=2024-10-21")  # the secret of the query is not kept
+    found = resolve({"out": str(tmp_path)}, environment={}, resume=True).settings
+    assert (found.endpoint, found.api_key_env) == (GOOD, "GOOD_KEY")
+
+
+def test_on_resume_two_profiles_with_the_runs_url_are_not_guessed_between(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    twin = TWO_SERVERS + '[endpoints.twin]\nurl = "http://bad/v1"\napi_key_env = "TWIN_KEY"\n'
+    write(tmp_path, twin)
+    record_run(tmp_path, url="http://bad/v1")
+    with pytest.raises(ConfigError, match="several endpoints have this URL: bad, twin"):
+        resolve({"out": str(tmp_path)}, environment={}, resume=True)
+    named = resolve({"out": str(tmp_path), "endpoint": "twin"}, environment={}, resume=True).settings
+    assert named.api_key_env == "TWIN_KEY"
+    write(tmp_path, "[run]\nendpoint = 'twin'\n" + twin)
+    assert resolve({"out": str(tmp_path)}, environment={}, resume=True).settings.api_key_env == "TWIN_KEY"
+
+
+def test_a_profile_says_under_which_name_its_server_takes_the_token_limit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(
+        tmp_path, "[run.sampling]\nmax_tokens = 64\n[endpoints.a]\nurl = 'http://h/v1'\nmax_completion_tokens = 512\n"
+    )
+
+    def limit(options: dict[str, str], **more: object) -> tuple[str, int]:
+        sampling = resolve(options, environment={}, **more).settings.arguments()["sampling"]
+        return sampling.token_limit, sampling.max_tokens
+
+    assert limit({}) == ("max_tokens", 64)
+    assert limit({"endpoint": "a"}) == ("max_completion_tokens", 512)
+    # how many tokens is for the later layer to say
+    assert limit({"endpoint": "a", "max_tokens": "32"}) == ("max_completion_tokens", 32)
+    assert limit({"endpoint": "a", "max_tokens": "32", "max_completion_tokens": "48"}) == ("max_completion_tokens", 48)
+    # and a run that began without the profile goes on as it began
+    record_run(tmp_path, token_limit="max_tokens")
+    assert limit({"endpoint": "a", "out": str(tmp_path)}, resume=True) == ("max_tokens", 99)
 
 
 def test_settings_become_keywords_of_the_library():

@@ -529,7 +529,7 @@ def test_secrets_are_known_and_never_displayed():
         "abcdefghij",
         "proxypass9",
     }
-    assert display_url(endpoint) == "https://host/v1"
+    assert display_url(endpoint) == "https://host/v1?api-version=2024-06-01"
     for secret in ("sk-12345678", "token-12345", "proxypass9"):
         assert secret not in repr(endpoint)
 

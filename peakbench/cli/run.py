@@ -77,7 +77,7 @@ def run(resume: bool, dry_run: bool, as_json: bool, quiet: bool, **values: Any) 
     if resume:
         _check_resumable(settings)
     out = settings.out or default_out(settings)
-    again = full_resume_command(resolved, out)
+    again = full_resume_command(resolved, out, config=values.get("config_file"))
     arguments = {**settings.arguments(), "out": out, "resume": resume}
     for note in [] if quiet else _notes(settings, registry):
         say(note)
@@ -131,8 +131,10 @@ def _check_resumable(settings: RunSettings) -> None:
         raise StoreError("no run here to go on with", where=settings.out, expected="a run directory: it holds run.json")
 
 
-def full_resume_command(resolved: Resolved, out: str) -> str:
+def full_resume_command(resolved: Resolved, out: str, *, config: str | None = None) -> str:
     """The command that goes on with a run: options that run.json does not hold are repeated, secrets are not.
+
+    ``config``: the file of ``--config``, where one was named.
 
     >>> from peakbench.config import resolve
     >>> from pathlib import Path
@@ -140,11 +142,16 @@ def full_resume_command(resolved: Resolved, out: str) -> str:
     >>> full_resume_command(resolve(options, environment={}, start=Path("/nowhere")), "runs/a b")
     "peakbench run --resume --out 'runs/a b' --header 'X-Key: ...' --timeout 9"
     """
+    from peakbench.client.address import display_url
+    from peakbench.client.base import Endpoint
+
     words = [resume_command(out)]
     endpoint = resolved.settings.endpoint or ""
+    if config:
+        words.append(f"--config {shlex.quote(config)}")
     if resolved.profile:
         words.append(f"--endpoint {shlex.quote(resolved.profile)}")
-    elif "@" in endpoint or "?" in endpoint:
+    elif "://" in endpoint and display_url(Endpoint(endpoint, "")) != endpoint:
         words.append("--endpoint '...'")  # run.json keeps no credentials, and neither does a message
     for name in FIELDS:
         value = getattr(resolved.settings, name)
@@ -222,10 +229,13 @@ def _notes(settings: RunSettings, registry: Registry) -> list[str]:
 def _show_plan(plan: Plan, *, as_json: bool) -> None:
     import json
 
+    from peakbench.client.address import completions_url
+    from peakbench.client.base import Endpoint
     from peakbench.report.tables import Lines, Page, neutral
 
+    url = completions_url(Endpoint(plan.url, ""))
     shown = {
-        "url": plan.url,
+        "url": url,
         "request": plan.request,
         "requests": plan.requests,
         "full_requests": plan.full_requests,
@@ -241,7 +251,7 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
     page.add(
         Lines(
             [
-                f"POST {neutral(plan.url.rstrip('/'))}/chat/completions",
+                f"POST {neutral(url)}",
                 *neutral(json.dumps(plan.request, indent=2, ensure_ascii=False), keep="\n").split("\n"),
             ]
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from peakbench.client.base import Endpoint
 from peakbench.errors import ConfigError
@@ -26,13 +26,14 @@ def completions_url(endpoint: Endpoint) -> str:
 
 
 def display_url(endpoint: Endpoint) -> str:
-    """Return the URL for people and run.json: without user, password, query and fragment.
+    """Return the URL for people and run.json: without user, password and fragment, of the query only the API version.
 
-    >>> display_url(Endpoint("https://me:secret@host/v1?key=1", "m"))
-    'https://host/v1'
+    >>> display_url(Endpoint("https://me:secret@host/v1?api-version=2024-10-21&key=1", "m"))
+    'https://host/v1?api-version=2024-10-21'
     """
     parts = check_url(endpoint.url, where="endpoint")
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name == "api-version"])
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
 
 
 def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:

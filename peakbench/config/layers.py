@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,9 @@ def resolve(
         options: what the command line gave; a value of None was not given.
         file: the file of ``--config``; None searches from ``start`` (the current folder) upwards.
         environment: ``os.environ`` unless given.
-        resume: what the run in ``out`` recorded of itself holds, unless an option says otherwise.
+        resume: what the run in ``out`` recorded of itself holds, unless an option says otherwise. An endpoint that
+            an option or the environment names is asked in place of the recorded one; where none is named, a profile
+            with the recorded URL gives its key and headers, and no other profile does.
 
     Raises:
         ConfigError: an unknown key, a value of the wrong kind or out of range, a key that must not be in the file.
@@ -64,9 +66,14 @@ def resolve(
     values: dict[str, Any] = {}
     origins = dict.fromkeys(FIELDS, "default")
 
-    def lay(layer: Mapping[str, Any], origin: str) -> None:
+    def lay(layer: Mapping[str, Any], origin: str | Callable[[str], str]) -> None:
+        names = dict.fromkeys(layer, origin) if isinstance(origin, str) else {name: origin(name) for name in layer}
         values.update(layer)
-        origins.update(dict.fromkeys(layer, origin))
+        if "max_tokens" in layer and "max_completion_tokens" not in layer and values.get("max_completion_tokens"):
+            # The longer name is the server's wish and stays; how many tokens is for the later layer to say.
+            values["max_completion_tokens"] = layer["max_tokens"]
+            names["max_completion_tokens"] = names["max_tokens"]
+        origins.update(names)
 
     from_environment = {
         name: convert(environment[PREFIX + name.upper()], name, where=PREFIX + name.upper())
@@ -81,7 +88,15 @@ def resolve(
     run = content.get("run", {})
     lay(_layer(run, path, "run"), f"{shown} [run]")
     lay(_layer(run.get("sampling", {}), path, "run.sampling"), f"{shown} [run.sampling]")
-    chosen = {**values, **from_environment, **from_options}.get("endpoint")
+    out = {**values, **from_environment, **from_options}.get("out")
+    recorded = _recorded(Path(out)) if resume and out else {}
+    named = from_options.get("endpoint", from_environment.get("endpoint"))
+    chosen = named if named is not None else values.get("endpoint")
+    if recorded and named is None:
+        chosen = _profile_of(recorded["endpoint"], profiles, first=chosen)
+    if recorded and (named is not None or chosen is not None):
+        # Whoever was named is asked, and the key and headers of a profile go to its own URL or nowhere.
+        del recorded["endpoint"]
     if chosen in profiles:
         profile = dict(profiles[chosen])
         profile["endpoint"] = profile.pop("url")
@@ -89,13 +104,9 @@ def resolve(
         # The name was only the way to the profile; its URL is the value in force.
         for layer in (from_environment, from_options):
             layer.pop("endpoint", None)
-    for name, value in from_environment.items():
-        lay({name: value}, PREFIX + name.upper())
-    out = {**values, **from_options}.get("out")
-    if resume and out and (Path(out) / "run.json").is_file():
-        lay(_recorded(Path(out)), str(Path(out) / "run.json"))
-    for name, value in from_options.items():
-        lay({name: value}, option_name(name))
+    lay(from_environment, lambda name: PREFIX + name.upper())
+    lay(recorded, str(Path(out or "") / "run.json"))
+    lay(from_options, option_name)
     values["headers"] = _headers(values.get("headers", {}), environment, origins["headers"])
     return Resolved(RunSettings(**values), origins, path, tuple(profiles), chosen if chosen in profiles else None)
 
@@ -114,9 +125,11 @@ def _recorded(run: Path) -> dict[str, Any]:
         record = json.loads((run / "run.json").read_text(encoding="utf-8"))
         sampling = dict(record["sampling"])
         limit = sampling.pop("token_limit")
-        sampling[limit] = sampling.pop("max_tokens")
+        longest = sampling.pop("max_tokens")
         return {
             **sampling,
+            "max_tokens": longest,
+            "max_completion_tokens": longest if limit == "max_completion_tokens" else None,
             "stop": tuple(sampling["stop"]),
             "data": record["data"]["source"],
             "limit": record["data"]["limit"],
@@ -130,6 +143,31 @@ def _recorded(run: Path) -> dict[str, Any]:
         }
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
+
+
+def _profile_of(url: str, profiles: Mapping[str, Any], *, first: str | None) -> str | None:
+    """Find the profile whose server a run asked, ``first`` before others; None where it asked none of them.
+
+    Raises:
+        ConfigError: several have its URL, and keys of their own.
+    """
+    from peakbench.client.address import display_url
+    from peakbench.client.base import Endpoint
+
+    found = []
+    for name, profile in profiles.items():
+        try:
+            # run.json holds a URL without its secrets
+            if display_url(Endpoint(profile["url"], "")) == url:
+                found.append(name)
+        except ConfigError:
+            continue  # a URL that cannot be used is refused where it is chosen
+    if len(found) > 1 and first not in found:
+        raise ConfigError(
+            f"the run asked {url}, and several endpoints have this URL: {', '.join(found)}",
+            hint=f"name one: --endpoint {found[0]}",
+        )
+    return first if first in found else found[0] if found else None
 
 
 def _layer(table: Mapping[str, Any], path: Path | None, section: str) -> dict[str, Any]:

@@ -146,6 +146,7 @@ RUN_KEYS = tuple(name for name in FIELDS if name not in SAMPLING_KEYS)
 PROFILE_KEYS = (
     "url",
     "model",
+    "max_completion_tokens",  # which name a server takes for the token limit is the server's
     *(name for name, setting in FIELDS.items() if setting.panel == ENDPOINT),
     "workers",
     "rate",
