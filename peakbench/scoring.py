@@ -18,7 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from peakbench.metrics.base import Batch, Bools, Cells, Comparator, Floats, Ints, Metric, MetricInfo, Scores
+from peakbench.metrics.base import (
+    NO_REFERENCE,
+    Batch,
+    Bools,
+    Cells,
+    Comparator,
+    Floats,
+    Ints,
+    Metric,
+    MetricInfo,
+    Scores,
+)
 from peakbench.metrics.cells import CellBuilder
 from peakbench.records import OUTCOMES, Prediction, Reference, State
 from peakbench.tasks import Task
@@ -163,7 +174,8 @@ class Scorer:
             return Scores.full(np.zeros(0))
         if info.id not in self.broken:
             try:
-                return _settled(info, _checked(info, metric.score_batch(batch), batch), batch.read, comparable)
+                scores = _checked(info, metric.score_batch(batch), batch)
+                return _settled(info, _without_reference(info, scores, batch), batch.read, comparable)
             except _BrokenMetric as error:
                 self.broken[info.id] = str(error)
             except Exception as error:  # whatever a plugin's metric raises, the run goes on without that metric
@@ -201,6 +213,15 @@ def _checked(info: MetricInfo, scores: Scores, batch: Batch) -> Scores:
     if above.shape != (n,) or not (np.isfinite(above).all() and np.isfinite(below).all() and (below >= 0).all()):
         raise _BrokenMetric("returned numerators or denominators that are no finite numbers, or negative denominators")
     return Scores(values, scored, dict(scores.reasons), above, below)
+
+
+def _without_reference(info: MetricInfo, scores: Scores, batch: Batch) -> Scores:
+    """Give the rows that nothing can score for want of a reference that reason, whatever else a metric lacks."""
+    if "reference" in info.needs:
+        for row in np.flatnonzero(~scores.scored).tolist():
+            if batch.references[row] is None:
+                scores.reasons[row] = NO_REFERENCE
+    return scores
 
 
 def _settled(info: MetricInfo, scores: Scores, read: Bools, comparable: Bools) -> Scores:

@@ -93,6 +93,16 @@ def test_rows_are_the_format():
     ]
 
 
+def test_a_row_without_a_reference_has_that_reason_whatever_else_a_metric_lacks():
+    def lacks(batch):
+        return Scores.none(len(batch), "no encoder")
+
+    metrics = [Fake(info("sbert", needs=frozenset({"reference"})), lacks), Fake(info("other"), lacks)]
+    _, scored = score(metrics, [good("s0"), good("s1")], [REFERENCE, None])
+    assert scored.scores["sbert"].reasons == {0: "no encoder", 1: "the sample has no reference"}
+    assert scored.scores["other"].reasons == {0: "no encoder", 1: "no encoder"}
+
+
 def test_only_expected_fields_stand_in_a_row():
     _, scored = score([], [good()], [{"a": "x"}])
     assert [row["fields"].keys() for row in scored.rows()] == [{"a"}]

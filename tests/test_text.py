@@ -194,7 +194,7 @@ class TestValues:
     def test_a_reference_without_fields_is_unscored(self):
         scores = metric("bleu").score_batch(batch([{}], [{}], cells([[-2, -2]], [], [[False, False]])))
         assert not scores.scored[0]
-        assert scores.reasons == {0: "the reference has no field"}
+        assert scores.reasons == {0: "the reference has none of the task's fields"}
 
     def test_empty_batches(self):
         for kind in KIND:

@@ -55,3 +55,9 @@ def test_failures_have_no_timing():
 def test_answers_from_elsewhere_have_no_timing():
     found = collected(completion(0.0, started_at=None)).summary(workers=8, wall_s=0.0)
     assert (found["wall_s"], found["samples_per_s"], found["latency_s"]["p50"]) == (None, None, None)
+
+
+def test_why_there_is_no_rate():
+    failed = Completion("s", 0, None, Failure("timeout", ""), started_at=1.0)
+    assert collected(failed).untimed == collected().untimed == "nothing was answered"
+    assert collected(completion(0.0, started_at=None)).untimed == "no wall time: the answers came from elsewhere"

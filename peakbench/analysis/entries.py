@@ -163,12 +163,12 @@ def _declared(info: MetricInfo) -> dict[str, Any]:
     }
 
 
-def run_entry(info: MetricInfo, performance: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entry of a metric with one number a run."""
+def run_entry(info: MetricInfo, performance: Mapping[str, Any], *, untimed: str | None) -> dict[str, Any]:
+    """Return the entry of a metric with one number a run; ``untimed``: why the run has no rate, where it has none."""
     if info.family != "performance":
         return _entry(MetricCounts(info), Estimate(None, None, None, "none", 0, "no journal gives this number"), None)
     value = performance["samples_per_s"]
-    reason = "no wall time: the answers came from elsewhere" if value is None else None
+    reason = untimed if value is None else None
     return _entry(MetricCounts(info), Estimate(value, None, None, "none", performance["latency_s"]["n"], reason), None)
 
 

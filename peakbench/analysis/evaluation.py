@@ -333,7 +333,7 @@ class _Pass:
         for metric in metrics:
             info = metric.info
             if info.reduction == "run":
-                entries[info.id] = run_entry(info, performance)
+                entries[info.id] = run_entry(info, performance, untimed=self.timings.untimed)
             else:
                 entries[info.id] = metric_entry(totals, info.id, estimator, broken=self.broken.get(info.id))
         samples = {key: self.counts[key] for key in ("total", "answers", *_STATES)}

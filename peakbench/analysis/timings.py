@@ -55,6 +55,13 @@ class Timings:
         self._tokens["completion"] += made or 0
         self._tokens["total"] += (prompt or 0) + (made or 0) if total is None else total
 
+    @property
+    def untimed(self) -> str:
+        """Why there is no rate, where there is none."""
+        if not self._answers:
+            return "nothing was answered"
+        return "the wall time is not known" if self._latencies else "no wall time: the answers came from elsewhere"
+
     def summary(self, *, workers: int | None, wall_s: float | None) -> dict[str, Any]:
         """Return the ``performance`` part of a summary.
 

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from peakbench.metrics.base import Batch, Cells, Floats, MetricInfo, MetricKind, Scores, Setting
+from peakbench.metrics.base import NO_FIELDS, Batch, Cells, Floats, MetricInfo, MetricKind, Scores, Setting
 from peakbench.records import OUTCOMES
 from peakbench.values import shipped_table
 
 _CORRECT, _WRONG = OUTCOMES.index("correct"), OUTCOMES.index("wrong")
 _INVENTED, _OMITTED, _UNREAD = (OUTCOMES.index(name) for name in ("invented", "omitted", "unread"))
 
-_NO_FIELDS = "the reference has none of the task's fields"
 _TEXT_TASK = "the task's answer is text: it has no fields"
 
 
@@ -41,7 +40,7 @@ def _without_fields(scores: Scores, cells: Cells) -> Scores:
     """Give the rows that are unscored because nothing is expected their own reason."""
     for row in scores.reasons:
         if not cells.expected[row].any():
-            scores.reasons[row] = _NO_FIELDS
+            scores.reasons[row] = NO_FIELDS
     return scores
 
 
@@ -60,7 +59,7 @@ class StructuredMatch(_StructuredMetric):
             return Scores.none(len(batch), _TEXT_TASK)
         cells = batch.cells
         hits = _row_sums(cells.exact * cells.present)
-        return _ratio(hits, _row_sums(cells.expected), _NO_FIELDS)
+        return _ratio(hits, _row_sums(cells.expected), NO_FIELDS)
 
 
 class FieldMatchRate(_StructuredMetric):
@@ -72,7 +71,7 @@ class FieldMatchRate(_StructuredMetric):
             return Scores.none(len(batch), _TEXT_TASK)
         cells = batch.cells
         found = _row_sums(cells.expected & cells.present)
-        return _ratio(found, _row_sums(cells.expected), _NO_FIELDS)
+        return _ratio(found, _row_sums(cells.expected), NO_FIELDS)
 
 
 class ValueAccuracy(_StructuredMetric):

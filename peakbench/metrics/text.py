@@ -26,7 +26,7 @@ from pydantic import BaseModel
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import LCSseq, Levenshtein
 
-from peakbench.metrics.base import Batch, Floats, Ints, MetricInfo, MetricKind, Scores, Setting
+from peakbench.metrics.base import NO_REFERENCE, Batch, Floats, Ints, MetricInfo, MetricKind, Scores, Setting
 from peakbench.records import JSONValue, Prediction
 from peakbench.values import text_form
 
@@ -68,7 +68,7 @@ class TextMetric:
         reasons = {}
         for row, (prediction, reference) in enumerate(zip(batch.predictions, batch.references, strict=True)):
             if reference is None:
-                reasons[row] = "the sample has no reference"
+                reasons[row] = NO_REFERENCE
                 pairs.append(("", ""))
             elif self._view == "raw":
                 pairs.append((_serialised(reference), _as_written(prediction)))
