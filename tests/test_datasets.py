@@ -135,7 +135,7 @@ def test_all_problems_are_named_with_their_lines(folder):
     expected = [
         "eval.jsonl:2: not JSON:",
         "eval.jsonl:3: no 'id'",
-        "eval.jsonl:4: unknown key 'refrence' (did you mean 'reference'?",
+        "eval.jsonl:4: unknown key 'refrence' (did you mean 'reference'?); what else belongs to a sample",
         "eval.jsonl:4: 'prompt' is an empty text",
         "eval.jsonl:6: 'reference' is a list",
         "eval.jsonl:7: a sample is a JSON object, this is a list",
@@ -149,8 +149,11 @@ def test_all_problems_are_named_with_their_lines(folder):
         "eval.jsonl:16: 'image': 's3://bucket/x.png' cannot be read",
         "eval.jsonl:17: 'metadata' is a list",
     ]
-    # line 5 repeats an unknown key that line 4 has named; duplicates are found after the last line
-    expected.append(f"eval.jsonl:8: id 'a' stands already at {spec}:1")
+    # line 5 repeats an unknown key that line 4 has named; a duplicate is found at the end, and named at its place
+    expected.insert(
+        expected.index("eval.jsonl:9: image images/none.png: no such file"),
+        f"eval.jsonl:8: id 'a' stands already at {spec}:1",
+    )
     assert [words[: len(start)] for words, start in zip(found, expected, strict=True)] == expected
 
 
@@ -502,7 +505,7 @@ def test_csv_problems_have_the_line_where_their_row_begins(folder):
         ("image,prompt", "no column 'id'"),
         (
             "id,image,refrence.color",
-            "unknown column 'refrence.color' (did you mean 'reference.color'?; or metadata.refrence.color)",
+            "unknown column 'refrence.color' (did you mean 'reference.color'?), or name it metadata.refrence.color",
         ),
         ("id,image,image", "two columns have the name 'image'"),
         ("id,image,", "column 3 has no name"),
@@ -631,7 +634,7 @@ def test_files_that_are_not_parquet_or_cut_off(folder):
     assert "a.parquet: cannot be read: " in problems(folder / "a.parquet")[0]
     pq.write_table(pa.Table.from_pylist([{"idd": "a"}]), folder / "b.parquet")
     assert problems(folder / "b.parquet")[:2] == [
-        "b.parquet: unknown column 'idd' (did you mean 'id'?; or metadata.idd)",
+        "b.parquet: unknown column 'idd' (did you mean 'id'?), or name it metadata.idd",
         "b.parquet: no column 'id'",
     ]
 

@@ -43,7 +43,7 @@ def check(
     asked = registry.task(task)
     dataset = open_dataset(path, readers=registry.readers, limit=limit)
     problems: list[DataProblem] = []
-    message = ""
+    message, hint = "", ""
     fingerprint, counts = Fingerprint(), {"samples": 0, "references": 0, "images": 0, "image_bytes": 0}
     try:
         for record in checked(dataset, task=asked, allow_outside=allow_outside, allow_urls=allow_image_urls):
@@ -54,6 +54,7 @@ def check(
             counts["image_bytes"] += sum(image.bytes for image in record.images)
     except DataError as error:
         problems, message = list(error.problems) or [DataProblem(path, error.what)], error.what
+        hint = error.hint or ""
     remarks = _remarks(dataset, allow_outside=allow_outside) if decode and not problems else []
     if as_json:
         write_json(
@@ -63,6 +64,7 @@ def check(
                 **counts,
                 "fingerprint": None if problems else fingerprint.hexdigest(),
                 "problems": [{"where": problem.where, "what": problem.what} for problem in problems],
+                "hints": hint.split("\n  ") if hint else [],
                 "remarks": [{"where": remark.where, "what": remark.what} for remark in remarks],
             }
         )
@@ -77,6 +79,7 @@ def check(
         lines.append(f"fingerprint {fingerprint.hexdigest()[:16]}")
     page.add(Lines(lines, kind="heading"))
     page.add(Lines([neutral(problem, limit=500) for problem in problems], "Problems", "note"))
+    page.add(Lines([neutral(line, limit=500) for line in hint.split("\n  ") if line], "Hints"))
     page.add(Lines([neutral(remark, limit=500) for remark in remarks], "Remarks"))
     if not problems and not remarks:
         page.add(Lines(["nothing to complain about" if decode else "nothing to complain about (images not decoded)"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from peakbench.datasets.base import Dataset, SampleRecord
 from peakbench.errors import DataError, DataProblem, ImageError, nearest
@@ -44,7 +45,7 @@ def checked(
     found = _Found()
     ids = array("q")
     scorable = with_reference = 0
-    for item in _items(dataset):
+    for found.at, item in enumerate(_items(dataset)):
         if isinstance(item, DataProblem):
             found.add(item)
             continue
@@ -78,20 +79,33 @@ def _items(dataset: Dataset) -> Iterator[Sample | DataProblem]:
         raise DataError(f"cannot be read: {error}", where=dataset.spec) from error
 
 
+@dataclass(slots=True)
+class _Shared:
+    """A problem that many samples have: the first of them, and how many."""
+
+    at: int
+    where: str
+    times: int = 1
+
+
 class _Found:
-    """The problems found so far, bounded; those that a whole column shares are named once and counted."""
+    """The problems found so far, bounded; those that a whole column shares are named once and counted.
+
+    ``at``: the position in the data set of what is looked at; problems are listed by it.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self.at = -1
         self._dropped = False
-        self._kept: list[DataProblem] = []
-        self._shared: dict[str, list[str | int]] = {}
+        self._kept: list[tuple[int, DataProblem]] = []
+        self._shared: dict[str, _Shared] = {}
         self._hints: list[str] = []
 
     def add(self, problem: DataProblem) -> None:
         self.count += 1
         if len(self._kept) < KEPT:
-            self._kept.append(problem)
+            self._kept.append((self.at, problem))
         else:
             self._dropped = True
 
@@ -99,9 +113,9 @@ class _Found:
         """Add a problem that many samples have in the same words."""
         self.count += 1
         if what in self._shared:
-            self._shared[what][1] = int(self._shared[what][1]) + 1
+            self._shared[what].times += 1
         elif len(self._shared) < KEPT:
-            self._shared[what] = [where, 1]
+            self._shared[what] = _Shared(self.at, where)
         else:
             self._dropped = True
 
@@ -114,15 +128,19 @@ class _Found:
     def raise_if_any(self, dataset: Dataset) -> None:
         if not self.count:
             return
-        shared = [
-            DataProblem(str(where), f"{what} (in {times:,} samples)" if times != 1 else what)
-            for what, (where, times) in self._shared.items()
+        # What many samples share stands first: nobody should have to look for it among a thousand others.
+        often = [
+            DataProblem(one.where, f"{what} (in {one.times:,} samples)")
+            for what, one in self._shared.items()
+            if one.times > 1
         ]
+        once = [(one.at, DataProblem(one.where, what)) for what, one in self._shared.items() if one.times == 1]
+        by_place = sorted([*once, *self._kept], key=lambda pair: pair[0])
         noun = "problem" if self.count == 1 else "problems"
         kept = f"; the first {KEPT:,} are kept" if self._dropped else ""
         raise DataError(
             f"{self.count:,} {noun} in {dataset.spec}{kept}",
-            problems=[*shared, *self._kept],
+            problems=[*often, *(problem for _, problem in by_place)],
             hint="\n  ".join(self._hints) or None,
         )
 
@@ -192,12 +210,12 @@ def _check_whole(
     if with_reference and not scorable:
         names = f" (fields: {', '.join(task.keys)})" if task.keys else ""
         found.add(DataProblem(dataset.spec, f"no reference can be scored by task '{task.id}'{names}"))
-    for problem in _duplicates(dataset, ids):
+    for found.at, problem in _duplicates(dataset, ids):
         found.add(problem)
 
 
-def _duplicates(dataset: Dataset, ids: array[int]) -> Iterator[DataProblem]:
-    """Name ids that stand twice, both places each.
+def _duplicates(dataset: Dataset, ids: array[int]) -> Iterator[tuple[int, DataProblem]]:
+    """Name ids that stand twice, both places each, with the position of the second.
 
     A pass keeps 8 bytes a sample. Only where two hashes meet is the data set read again, for the ids themselves.
     """
@@ -208,9 +226,9 @@ def _duplicates(dataset: Dataset, ids: array[int]) -> Iterator[DataProblem]:
     if not twice:
         return
     first: dict[str, str] = {}
-    for item in dataset:
+    for position, item in enumerate(dataset):
         if isinstance(item, Sample) and hash(item.id) in twice:
             if item.id in first:
-                yield DataProblem(item.where, f"id {item.id!r} stands already at {first[item.id]}")
+                yield position, DataProblem(item.where, f"id {item.id!r} stands already at {first[item.id]}")
             elif len(first) < KEPT:
                 first[item.id] = item.where

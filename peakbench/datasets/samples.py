@@ -52,8 +52,8 @@ class SampleReader:
             if key not in KEYS and (key := str(key)) not in self._named:
                 self._named.add(key)
                 wrong.append(
-                    f"unknown key {key!r} ({nearest(key, KEYS)}; what else belongs to a sample goes under 'metadata'; "
-                    "each unknown key is named once)"
+                    f"unknown key {key!r} ({nearest(key, KEYS)}); what else belongs to a sample goes under 'metadata'; "
+                    "each unknown key is named once"
                 )
         sample_id = _id(value, wrong)
         prompt = value.get("prompt")

@@ -57,7 +57,7 @@ class Columns:
             elif name not in _PLAIN and not (name.startswith(_PREFIXES) and name not in _PREFIXES):
                 rest = name.partition(".")[2] or "NAME"
                 known = (*_PLAIN, "image_NAME", f"reference.{rest}", f"metadata.{rest}")
-                self.problems.append(f"unknown column {name!r} ({nearest(name, known)}; or metadata.{name})")
+                self.problems.append(f"unknown column {name!r} ({nearest(name, known)}), or name it metadata.{name}")
         if "id" not in names:
             self.problems.append("no column 'id'")
         if "reference" in names and self._fields:
