@@ -65,6 +65,7 @@ def test_run_without_arguments_says_plainly_that_no_model_is_asked(peakbench, tm
     assert done.code == 0
     assert done.err.startswith("No model is asked: recorded answers")
     assert "recorded on demo" in done.out
+    assert "\nendpoint recorded\n" in done.out  # and no port that means nothing
     assert "structured_match" in done.out
     (run,) = (tmp_path / "runs").iterdir()
     assert run.name.startswith("recorded-demo-")
@@ -111,7 +112,7 @@ def test_a_dry_run_sends_nothing(peakbench, data):
         done = peakbench(*arguments)
         assert server.requests == 0
         assert done.code == 0
-        assert f"POST {server.url}" in done.out
+        assert done.out.startswith(f"POST {server.url}/chat/completions\n")
         assert '"model": "m"' in done.out
         assert "without --limit: 3 requests" in done.out
         assert "nothing was sent" in done.out
@@ -155,6 +156,76 @@ def test_failed_requests_remain_exit_code_3_and_resume_asks_them_again(peakbench
         done = peakbench("run", "--resume", "--out", "r")
         assert done.code == 0, done.err
         assert server.requests == 4
+
+
+def test_a_run_goes_on_at_the_endpoint_that_is_named_and_no_key_goes_elsewhere(peakbench, data, tmp_path, monkeypatch):
+    monkeypatch.setenv("GOOD_KEY", "sk-good-secret")
+    monkeypatch.setenv("BAD_KEY", "sk-bad-secret")
+    with ScriptedEndpoint(Reply(status=400, body=b"{}")) as bad, ScriptedEndpoint(ANSWER) as good:
+        (tmp_path / "peakbench.toml").write_text(
+            f'[endpoints.good]\nurl = "{good.url}?api-version=7"\napi_key_env = "GOOD_KEY"\n'
+            f'[endpoints.bad]\nurl = "{bad.url}?api-version=6"\napi_key_env = "BAD_KEY"\n'
+        )
+        done = peakbench("run", "--endpoint", "bad", "--model", "m", "--data", data, "--out", "r")
+        assert done.code == 3
+        assert "peakbench run --resume --out r --endpoint bad" in done.out
+        assert peakbench("run", "--resume", "--out", "r", "--endpoint", "good").code == 0
+        assert [asked.headers["Authorization"] for asked in good.asked] == ["Bearer sk-good-secret"] * 3
+        assert [asked.headers["Authorization"] for asked in bad.asked] == ["Bearer sk-bad-secret"] * 3
+
+
+def test_the_api_version_of_a_url_survives_a_resume(peakbench, data):
+    with ScriptedEndpoint(Reply(status=400, body=b"{}")) as server:
+        url = f"{server.url}?api-version=2024-10-21"
+        done = peakbench("run", "--endpoint", url, "--model", "m", "--data", data, "--out", "r", "--limit", 1)
+        assert done.code == 3
+        assert "ask again: peakbench run --resume --out r\n" in done.out
+        # a dry run shows the whole URL that is posted to
+        posted = f"{server.url}/chat/completions?api-version=2024-10-21"
+        assert peakbench("run", "--resume", "--out", "r", "--dry-run").out.startswith(f"POST {posted}\n")
+        assert json.loads(peakbench("run", "--resume", "--out", "r", "--dry-run", "--json").out)["url"] == posted
+
+
+def test_the_command_that_goes_on_names_the_settings_file_that_was_named(peakbench, data, tmp_path):
+    with ScriptedEndpoint(Reply(status=400, body=b"{}")) as server:
+        (tmp_path / "lab.toml").write_text(f'[endpoints.lab]\nurl = "{server.url}"\nmodel = "m"\n')
+        done = peakbench("run", "--config", "lab.toml", "--endpoint", "lab", "--data", data, "--out", "r")
+    assert "ask again: peakbench run --resume --out r --config lab.toml --endpoint lab\n" in done.out
+
+
+def test_where_nothing_was_answered_there_is_no_throughput_for_that_reason(peakbench, data):
+    with ScriptedEndpoint(Reply(status=400, body=b"{}")) as server:
+        arguments = ("--endpoint", server.url, "--model", "m", "--data", data, "--out", "r", "--metrics", "throughput")
+        done = peakbench("run", *arguments)
+    assert "throughput: nothing was answered\n" in done.out
+
+
+def test_without_references_one_line_stands_for_two_tables_of_dashes(peakbench, data):
+    lines = [json.loads(line) for line in data.read_text().splitlines()]
+    bare = data.parent / "bare.jsonl"
+    bare.write_text("".join(json.dumps({"id": one["id"], "image": one["image"]}) + "\n" for one in lines))
+    with ScriptedEndpoint(ANSWER) as server:
+        arguments = ("run", "--endpoint", server.url, "--model", "m", "--data", bare)
+        done = peakbench(*arguments, "--out", "a")
+        assert done.out.count("the sample has no reference") == 1
+        assert "\nnothing else can be scored: the sample has no reference\n" in done.out
+        assert "Fields" not in done.out
+        table = done.out.split("Metrics, %\n")[1].split("\n\n")[0].splitlines()
+        assert [line.split()[0] for line in table] == ["metric", "json_parse_rate", "schema_valid_rate"]
+        # nor does an encoder that is missing hide the reason
+        done = peakbench(*arguments, "--out", "b", "--metrics", "quality,bleu,structured_match")
+        assert "\nnothing can be scored: the sample has no reference\n" in done.out
+        assert "Metrics" not in done.out
+        assert "encoder" not in done.out
+
+
+def test_scoring_with_fewer_metrics_says_which_are_gone(peakbench):
+    assert peakbench("run", "--out", "r", "--limit", 3, "--metrics", "bleu,chrf,structured_match").code == 0
+    done = peakbench("score", "r", "--metrics", "bleu", "--json")
+    (line,) = (line for line in done.err.splitlines() if "gone" in line)
+    assert line.endswith("gone until the run is scored again: chrf, structured_match")
+    assert "gone" not in peakbench("score", "r", "--metrics", "bleu,rouge_l").err
+    assert peakbench("score", "r", "--metrics", "bleu", "--quiet").err == ""
 
 
 def test_max_failed_raises_the_limit(peakbench, data):
@@ -344,12 +415,37 @@ def test_data_check_decodes_and_names_every_problem(peakbench, data):
     assert [problem["where"].rpartition(":")[2] for problem in found["problems"]] == ["1", "2"]
 
 
+def test_data_check_gives_the_hints_of_a_run_and_names_every_problem_at_its_place(peakbench, data, tmp_path):
+    first, second, third = (json.loads(line) for line in data.read_text().splitlines())
+    shutil.copy(data.parent / first["image"], tmp_path / "outside.jpg")
+    lines = [first, second | {"image": "../outside.jpg"}, second | {"id": first["id"]}, third | {"image": "gone.jpg"}]
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    asked = peakbench("run", "--endpoint", "http://127.0.0.1:9/v1", "--model", "m", "--data", data)
+    *_, hint = asked.err.splitlines()
+    assert "--allow-outside" in hint
+    done = peakbench("data", "check", data)
+    assert done.code == 2
+    assert f"Hints\n{hint}\n" in done.out
+    found = json.loads(peakbench("data", "check", data, "--json").out)
+    assert [problem["where"].rpartition(":")[2] for problem in found["problems"]] == ["2", "3", "4"]
+    assert found["hints"] == [hint.strip()]
+
+
 def test_metrics_are_listed_explained_and_checked(peakbench, tmp_path):
     assert "structured_match*" in peakbench("metrics", "list").out
     assert "signature" in peakbench("metrics", "show", "structured_match").out
     assert {one["id"] for one in json.loads(peakbench("metrics", "list", "--json").out)} >= {"quality", "latency"}
     shipped = peakbench("metrics", "check", DEMO.parent.parent.parent / "peakbench_metrics.json")
     assert shipped.code == 0, shipped.err
+    rows = {line.split()[0]: line.split() for line in shipped.out.splitlines() if line.startswith("  ")}
+    assert rows["structured_match"][1:3] == ["100.0", "55.6"]  # per cent: 5 of the 9 fields of "half"
+    # timings in their units: 40 tokens in a quarter of a second are 160 a second
+    assert rows["latency"][1:3] == ["s", "0.250"]
+    assert rows["tokens_per_second"][1:3] == ["tokens/s", "160"]
+    shown = json.loads(peakbench("metrics", "show", "quality", "--json").out)
+    assert shown["needs"] == ["encoder", "reference"]
+    assert {"json", "text"} <= shown["parameters"].keys()
+    assert json.loads(peakbench("metrics", "show", "bleu", "--json").out)["needs"] == ["reference"]
     mine = {
         "id": "my_bleu",
         "kind": "bleu",

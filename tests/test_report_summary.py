@@ -162,6 +162,45 @@ def test_a_slice_with_many_values_is_cut_and_says_so():
     assert "v30" not in text
 
 
+def test_a_table_of_slices_has_the_metrics_that_matter_most_and_says_where_all_are():
+    names = [
+        "structured_match",
+        "field_match_rate",
+        "weighted_score",
+        "valued_f1",
+        "bleu",
+        "quality",
+        "quality_lexical",
+    ]
+    entries: dict[str, dict[str, Any]] = {name: {"value": 0.5} for name in [*names, "json_parse_rate"]}
+
+    def columns(entries: dict[str, dict[str, Any]]) -> list[str]:
+        text = summary_page(summary(slices={"shop": {"north": {"n": 3, "metrics": entries}}})).text()
+        title, head = text.split("\n\n")[3].splitlines()[:2]
+        assert title.startswith("By shop, %")
+        assert ("(5 of 8 metrics; all are in summary.json)" in title) == (len(entries) > 5)
+        return head.split()
+
+    first = ["shop", "n", "structured_match", "weighted_score", "valued_f1"]
+    assert columns(entries) == [*first, "quality", "json_parse_rate"]
+    entries["quality"] = {"value": None}
+    assert columns(entries) == [*first, "quality_lexical", "json_parse_rate"]
+    few = {name: {"value": 0.5} for name in ("rouge_l", "chrf", "bleu", "levenshtein", "quality")}
+    assert columns(few) == ["shop", "n", *few]
+
+
+def test_slices_without_any_value_have_no_table():
+    empty = {"shop": {"north": {"n": 3, "metrics": {"bleu": {"value": None}}}}}
+    assert "By shop" not in summary_page(summary(slices=empty)).text()
+
+
+def test_the_endpoint_of_a_provider_is_its_name():
+    run = summary()["run"] | {"endpoint": {"url": "http://127.0.0.1:45223/v1", "provider": "recorded"}}
+    text = summary_page(summary(run=run)).text()
+    assert "endpoint recorded\n" in text
+    assert "45223" not in text
+
+
 def test_timings_stand_under_speed_and_not_among_the_scores():
     found = {"structured_match": metric(), "ttft": metric(unit="s", value=None, reason="the answers were not streamed")}
     text = summary_page(summary(metrics=found)).text()

@@ -93,7 +93,7 @@ def check(file: str, as_json: bool) -> None:
     from peakbench.builtins import definition_file, open_registry
     from peakbench.cli.trial import trial
     from peakbench.registry.definitions import read_source
-    from peakbench.report.tables import Lines, Page, Table, percent
+    from peakbench.report.tables import Lines, Page, Table, neutral, percent, quantity
 
     path = Path(file)
     shipped = path.exists() and path.resolve() == definition_file().resolve()
@@ -109,11 +109,17 @@ def check(file: str, as_json: bool) -> None:
         Lines([f"{file}: {len(ids)} metric{'s' if len(ids) != 1 else ''}, nothing to complain about"], kind="heading")
     )
     names = list(dict.fromkeys(name for entry in found.values() for name in entry["values"]))
-    rows = [
-        [metric, *(percent(entry["values"].get(name)) for name in names), entry["reason"] or ""]
-        for metric, entry in found.items()
-    ]
-    page.add(Table(["metric", *names, "unscored because"], rows, "Trial answers, %", frozenset({"unscored because"})))
+    shares, amounts = [], []
+    for metric, entry in found.items():
+        values = [entry["values"].get(name) for name in names]
+        unit = registry.definitions[metric].unit
+        if unit:
+            amounts.append([metric, neutral(unit), *map(quantity, values), entry["reason"] or ""])
+        else:
+            shares.append([metric, *map(percent, values), entry["reason"] or ""])
+    left = frozenset({"unit", "unscored because"})
+    page.add(Table(["metric", *names, "unscored because"], shares, "Trial answers, %", left))
+    page.add(Table(["metric", "unit", *names, "unscored because"], amounts, "Trial answers, in their units", left))
     write_page(page)
 
 
@@ -121,13 +127,13 @@ def _as_json(registry: Registry, name: str) -> dict[str, Any]:
     from peakbench.metrics.base import Tools
 
     one = registry.definitions[name]
-    kind = registry.kinds[one.kind]
-    # What a kind adds to its signature depends on the task; garment stands for any.
+    # What a kind requires and adds to its signature depends on the task; garment stands for any. A metric is built
+    # with the parts that it requires, and without one of them it is unscored: what they need, it needs.
     built = registry.build([name], registry.task("garment"), Tools())
     return {
         **one.model_dump(mode="json"),
-        "needs": sorted(kind.needs),
-        "parameters": registry.parameters[name].model_dump(mode="json"),
+        "needs": sorted({need for metric in built for need in metric.info.needs}),
+        "parameters": registry.parameters[name].model_dump(mode="json", by_alias=True),
         "origin": registry.origins[name],
         "signature": next(metric.info.signature for metric in built if metric.info.id == name),
     }

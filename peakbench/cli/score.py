@@ -77,6 +77,7 @@ def score(
             raise ConfigError(f"{', '.join(spare)} cannot change a run; only its scores", where=run)
         if not (Path(run) / "run.json").is_file():
             raise StoreError("no run here", where=run, expected="a run directory: it holds run.json")
+    before = (api.load_run(run).directory.summary() or {}).get("metrics", {}) if run is not None and not answers else {}
     with counting("scoring", quiet=quiet) as on_progress:
         scored = api.score(
             run,
@@ -93,10 +94,13 @@ def score(
             images=not no_images,
             on_progress=on_progress,
         )
+    path = str(scored.path)
+    gone = [name for name in before if name not in scored.summary["metrics"]]
+    if gone and not quiet:
+        say(f"the scores hold only these metrics now; gone until the run is scored again: {', '.join(gone)}")
     if as_json:
         write_json(scored.summary)
         return
-    path = str(scored.path)
     write_page(summary_page(scored.summary, path=path, resume=resume_command(path)))
     if not quiet:
         say(f"one sample: peakbench show {shlex.quote(path)} --sample ID")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,8 @@ from peakbench.report.tables import Lines, Page, Table, neutral, percent, quanti
 Summary = Mapping[str, Any]
 STATES = ("strict", "extracted", "repaired", "off_schema", "unparseable", "text")
 SLICES_SHOWN = 30
+SLICE_METRICS = 5
+"""Columns of a table of slices: more do not fit on a screen."""
 ODDITIES = {
     "truncated": "truncated at the token limit",
     "refused": "refused",
@@ -35,14 +37,36 @@ def summary_page(summary: Summary, *, path: str | None = None, resume: str | Non
     """
     page = Page()
     page.add(_header(summary, path))
-    page.add(metric_table(summary["metrics"], failed=_failed(summary) > 0))
-    page.add(field_table(summary.get("fields") or {}))
+    metrics, fields = summary["metrics"], summary.get("fields") or {}
+    nothing = _nothing_compared(summary)
+    if nothing:
+        # Rows of dashes would all say what one line says.
+        metrics = {name: entry for name, entry in metrics.items() if entry.get("value") is not None}
+        fields = {}
+    page.add(metric_table(metrics, failed=_failed(summary) > 0))
+    page.add(Lines([nothing], kind="note") if nothing else None)
+    page.add(field_table(fields))
     for table in slice_tables(summary.get("slices") or {}):
         page.add(table)
     page.add(_answers(summary["samples"]))
     page.add(_speed(summary))
     page.add(Lines(list(_notes(summary, resume)), "Notes", "note"))
     return page
+
+
+def _nothing_compared(summary: Summary) -> str | None:
+    """Say that no answer is held against a reference and why, None where one is."""
+    reasons = _unscored(summary, timed=False)
+    scored = [one for one in summary["metrics"].values() if not one.get("unit") and one.get("value") is not None]
+    fields = (summary.get("fields") or {}).values()
+    if not reasons or (any(one.get("score") is not None for one in fields) if fields else scored):
+        return None
+    return f"nothing {'else ' if scored else ''}can be scored: {_main(reasons)}"
+
+
+def _main(reasons: Mapping[str, list[str]]) -> str:
+    """The reason that most metrics have."""
+    return max(reasons, key=lambda reason: len(reasons[reason]))
 
 
 def _failed(summary: Summary) -> int:
@@ -63,10 +87,9 @@ def _header(summary: Summary, path: str | None) -> Lines:
     if task.get("id"):
         counted += f", task {neutral(task['id'])} v{task.get('version', 1)}"
     lines = [first, counted]
-    where = endpoint.get("provider") or endpoint.get("url")
+    where = endpoint.get("provider") or endpoint.get("url")  # a provider's URL is its own affair, a port by chance
     if where:
-        url = endpoint.get("url")
-        lines.append(f"endpoint {neutral(where)}" + (f" ({neutral(url)})" if url and url != where else ""))
+        lines.append(f"endpoint {neutral(where)}")
     if path:
         lines.append(f"run {neutral(path)}")
     return Lines(lines, kind="heading")
@@ -152,9 +175,15 @@ def field_table(fields: Mapping[str, Summary]) -> Table:
 
 
 def slice_tables(slices: Mapping[str, Any]) -> Iterator[Table]:
-    """One table a metadata key: a row a value, a column a metric."""
+    """One table a metadata key: a row a value, a column a metric, as many as a screen is wide."""
     for key, values in slices.items():
-        names = list(dict.fromkeys(name for entry in values.values() for name in entry.get("metrics", {})))
+        every = list(dict.fromkeys(name for entry in values.values() for name in entry.get("metrics", {})))
+        if not any(one.get("value") is not None for entry in values.values() for one in entry["metrics"].values()):
+            continue
+        names = _slice_metrics(every, values.values())
+        title = f"By {neutral(key)}, %"
+        if len(names) < len(every):
+            title += f" ({len(names)} of {len(every)} metrics; all are in summary.json)"
         rows = []
         for value, entry in list(values.items())[:SLICES_SHOWN]:
             found = (entry.get("metrics", {}).get(name, {}) for name in names)
@@ -163,7 +192,20 @@ def slice_tables(slices: Mapping[str, Any]) -> Iterator[Table]:
         if len(values) > SLICES_SHOWN:
             rows.append([f"... and {len(values) - SLICES_SHOWN:,} more", *("" for _ in (0, *names))])
         if rows:
-            yield Table([neutral(key), "n", *(neutral(name) for name in names)], rows, f"By {neutral(key)}, %")
+            yield Table([neutral(key), "n", *(neutral(name) for name in names)], rows, title)
+
+
+def _slice_metrics(names: Sequence[str], slices: Iterable[Summary]) -> Sequence[str]:
+    """Choose the columns: all metrics where they are few, else those that matter most, in this order."""
+    if len(names) <= SLICE_METRICS:
+        return names
+    scored = {name for one in slices for name, entry in one["metrics"].items() if entry.get("value") is not None}
+    quality = "quality" if "quality" in scored else "quality_lexical"
+    first = ("structured_match", "weighted_score", "valued_f1", quality, "json_parse_rate")
+    # a metric without a value would waste its column
+    chosen = [name for name in first if name in names and name in scored]
+    others = sorted((name for name in names if name not in chosen), key=lambda name: name not in scored)
+    return (chosen + others)[:SLICE_METRICS]
 
 
 def _answers(samples: Summary) -> Lines:
@@ -242,7 +284,10 @@ def _notes(summary: Summary, resume: str | None) -> Iterator[str]:
     doubts = dict.fromkeys(neutral(one["unreliable"]).partition(" (")[0] for one in entries if _mark(one))
     if doubts:
         yield f"* interval unreliable: {'; '.join(doubts)}"
-    for reason, names in _unscored(summary, timed=False).items():
+    reasons = _unscored(summary, timed=False)
+    if _nothing_compared(summary):
+        del reasons[_main(reasons)]  # it stands in place of the tables
+    for reason, names in reasons.items():
         yield f"{', '.join(names)} unscored: {reason}"
     for name, entry in metrics.items():
         if entry.get("value") is not None and entry.get("unscored") and not entry.get("unit"):
