@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from peakbench.metrics.base import Lexicon
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -72,3 +74,16 @@ def new_environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
         return environment
 
     return make
+
+
+@pytest.fixture(scope="session")
+def wordnet() -> Lexicon:
+    """WordNet as it was fetched; without it, the tests that need it are skipped."""
+    from peakbench.backends import weights
+
+    reason = weights.missing_reason("wordnet")
+    if reason is not None:
+        pytest.skip(reason)
+    from peakbench.backends.lexicon import open_lexicon
+
+    return open_lexicon()

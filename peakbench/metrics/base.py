@@ -85,7 +85,8 @@ class Scores:
 
     ``values``: shape (n,), meaningless where ``scored`` is False. ``reasons``: why, by row, for unscored rows.
     ``numerators``, ``denominators``: shape (n,), present where the metric has a pooled reading (for a ``pooled``
-    metric they make the value; for a ``mean`` metric they make the pooled value shown beside it).
+    metric they make the value; for a ``mean`` metric they make the pooled value shown beside it). ``beside``: further
+    figures by name, shape (n,), NaN where an answer has none; a run shows their sum and how many there are.
     """
 
     values: Floats
@@ -93,6 +94,7 @@ class Scores:
     reasons: dict[int, str] = field(default_factory=dict)
     numerators: Floats | None = None
     denominators: Floats | None = None
+    beside: dict[str, Floats] = field(default_factory=dict)
 
     @classmethod
     def full(cls, values: npt.ArrayLike) -> Scores:
@@ -154,6 +156,7 @@ class Batch:
 
     Every prediction here was answered (no failed ones); ``read`` (n,) says which can be read. For rows that cannot
     be read, ``cells`` has outcome ``unread``, scores 0, ``pairs`` -1 where the reference has a value, else -2.
+    ``prompts``: each sample's own prompt, None where the task's was asked; None altogether where no sample has one.
     """
 
     predictions: Sequence[Prediction]
@@ -161,6 +164,7 @@ class Batch:
     read: Bools
     cells: Cells | None
     scores: dict[str, Scores] = field(default_factory=dict)
+    prompts: Sequence[str | None] | None = None
 
     def __len__(self) -> int:
         return len(self.predictions)
@@ -209,7 +213,10 @@ class Comparator(Protocol):
 class Encoder(Protocol):
     """Turns strings into unit vectors. ``identity`` names the model and its sha256, for signatures and caches."""
 
-    identity: str
+    @property
+    def identity(self) -> str:
+        """What it is, for signatures and caches."""
+        ...
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return one unit-length row a text, shape (n, d)."""
@@ -219,7 +226,10 @@ class Encoder(Protocol):
 class Entailer(Protocol):
     """Judges premise and hypothesis. ``identity`` names the model and its sha256."""
 
-    identity: str
+    @property
+    def identity(self) -> str:
+        """What it is, for signatures and caches."""
+        ...
 
     def contradiction(self, pairs: Sequence[tuple[str, str]]) -> Floats:
         """Return the probability of contradiction for each (premise, hypothesis), shape (n,), in [0, 1]."""
@@ -227,12 +237,23 @@ class Entailer(Protocol):
 
 
 class Lexicon(Protocol):
-    """A dictionary of synonyms (WordNet). ``identity`` names it and its version."""
+    """A dictionary of senses (WordNet). ``identity`` names it and its version."""
 
-    identity: str
+    @property
+    def identity(self) -> str:
+        """Name, version and digest, for signatures."""
+        ...
 
-    def synonyms(self, lemma: str) -> frozenset[str]:
-        """Return the lemmas that share a sense with ``lemma``, itself included; lower case, ``_`` between words."""
+    def senses(self, word: str) -> frozenset[str]:
+        """Return the names of the senses of a word in any inflection, empty where the dictionary has none.
+
+        Lower case; ``_`` stands between the words of a lemma of several ("navy_blue"). Words that share a sense are
+        synonyms.
+        """
+        ...
+
+    def stem(self, word: str) -> str:
+        """Return the Porter stem of one lower-case word."""
         ...
 
     def meteor(self, pairs: Sequence[tuple[str, str]]) -> Floats:
