@@ -131,16 +131,26 @@ class Scorer:
                 raise ValueError(f"metric {metric.info.id} stands twice, or before one of {metric.requires}")
             known.add(metric.info.id)
 
-    def score(self, predictions: Sequence[Prediction], references: Sequence[Reference]) -> ScoredBatch:
-        """Score n answers against their references, row by row.
+    def score(
+        self,
+        predictions: Sequence[Prediction],
+        references: Sequence[Reference],
+        prompts: Sequence[str | None] | None = None,
+    ) -> ScoredBatch:
+        """Score n answers against their references, row by row; ``prompts``: each sample's own, where it has one.
 
         Raises:
-            ValueError: the two differ in length.
+            ValueError: they differ in length.
         """
         pairs = list(zip(predictions, references, strict=True))
+        if prompts is not None and len(prompts) != len(pairs):
+            raise ValueError(f"{len(prompts)} prompts for {len(pairs)} answers")
         answered = np.array([row for row, (p, _) in enumerate(pairs) if p.state != "failed"], dtype=np.int64)
         failed = {row: _failure(p) for row, (p, _) in enumerate(pairs) if p.state == "failed"}
         batch, comparable = self._batch([pairs[row] for row in answered])
+        if prompts is not None:
+            # Behind the last answer may stand the row that repeats a reference.
+            batch.prompts = [*(prompts[row] for row in answered), *[None] * (len(batch) - len(answered))]
         for metric in self.metrics:
             batch.scores[metric.info.id] = self._scores(metric, batch, comparable)
         m = len(answered)
@@ -204,15 +214,18 @@ def _checked(info: MetricInfo, scores: Scores, batch: Batch) -> Scores:
         place = batch.predictions[row].sample_id
         raise _BrokenMetric(f"value {values[row]:.12g} outside [{low:g}, {high:g}] at sample {place}")
     values = np.where(scored, np.clip(values, low, high), 0.0)
+    beside = {name: np.asarray(figures, dtype=np.float64) for name, figures in scores.beside.items()}
+    if any(figures.shape != (n,) or np.isinf(figures).any() for figures in beside.values()):
+        raise _BrokenMetric("returned figures beside its values that are not one finite number or NaN an answer")
     above, below = scores.numerators, scores.denominators
     if above is None or below is None:
         if info.reduction == "pooled":
             raise _BrokenMetric("returned no numerators and denominators, and its reduction is pooled")
-        return Scores(values, scored, dict(scores.reasons))
+        return Scores(values, scored, dict(scores.reasons), beside=beside)
     above, below = (np.where(scored, np.asarray(part, dtype=np.float64), 0.0) for part in (above, below))
     if above.shape != (n,) or not (np.isfinite(above).all() and np.isfinite(below).all() and (below >= 0).all()):
         raise _BrokenMetric("returned numerators or denominators that are no finite numbers, or negative denominators")
-    return Scores(values, scored, dict(scores.reasons), above, below)
+    return Scores(values, scored, dict(scores.reasons), above, below, beside)
 
 
 def _without_reference(info: MetricInfo, scores: Scores, batch: Batch) -> Scores:
@@ -243,6 +256,7 @@ def _settled(info: MetricInfo, scores: Scores, read: Bools, comparable: Bools) -
         {row: reason for row, reason in scores.reasons.items() if not unread[row]},
         None if above is None or below is None else np.where(unread, below * worst, above),
         below,
+        {name: np.where(unread, np.nan, figures) for name, figures in scores.beside.items()},
     )
 
 
@@ -251,10 +265,10 @@ def _spread(scores: Scores, answered: Ints, failed: Mapping[int, str], n: int) -
     rows, m = answered.tolist(), len(answered)
     reasons = {rows[row]: reason for row, reason in scores.reasons.items() if row < m}
 
-    def placed(part: Floats | None) -> Floats | None:
+    def placed(part: Floats | None, elsewhere: float = 0.0) -> Floats | None:
         if part is None:
             return None
-        whole = np.zeros(n)
+        whole = np.full(n, elsewhere)
         whole[answered] = part[:m]
         return whole
 
@@ -262,7 +276,15 @@ def _spread(scores: Scores, answered: Ints, failed: Mapping[int, str], n: int) -
     scored[answered] = scores.scored[:m]
     values = placed(scores.values)
     assert values is not None
-    return Scores(values, scored, {**reasons, **failed}, placed(scores.numerators), placed(scores.denominators))
+    beside = {name: placed(figures, np.nan) for name, figures in scores.beside.items()}
+    return Scores(
+        values,
+        scored,
+        {**reasons, **failed},
+        placed(scores.numerators),
+        placed(scores.denominators),
+        {name: figures for name, figures in beside.items() if figures is not None},
+    )
 
 
 def _head(cells: Cells | None, m: int) -> Cells | None:

@@ -170,7 +170,7 @@ def test_parameters_that_cannot_be_used(kind: str, parameters: dict[str, Any], w
 def test_what_the_registry_asks_for() -> None:
     required = {kind.name: kind.requires for kind in KINDS}
     assert required["quality"] is not None
-    assert set(required["quality"](QualityParameters())) == {*PARTS, "chrf"}
+    assert set(required["quality"](QualityParameters())) == {*PARTS, "chrf", "hallucination"}
     assert required["weighted_mean"] is not None
     assert set(required["weighted_mean"](WeightedMeanParameters(parts={"a": 1}))) == {"a"}
 

@@ -29,6 +29,8 @@ RELEASED = [
     "quality",
     "quality_lexical",
     "sbert",
+    "sbert_nli",
+    "hallucination",
     "token_set_ratio",
     "rouge_l",
     "chrf",
@@ -43,8 +45,10 @@ RELEASED = [
     "ttft",
     "tokens_per_second",
 ]
-ON_REQUEST = {"sbert", "meteor", "meteor_lemma"}
+ON_REQUEST = {"sbert", "sbert_nli", "hallucination", "meteor", "meteor_lemma"}
 """What needs a model or repeats is scored where it is named."""
+
+LOWER_IS_BETTER = {"hallucination", "latency", "ttft"}
 
 TEXT_TASK = parse_task({"id": "caption", "answer": "text", "prompt": {"user": "Describe."}}, where="test")
 
@@ -89,7 +93,7 @@ def test_weights_and_ranges_are_the_published_ones(registry: Registry) -> None:
     quality = registry.definitions["quality"].parameters
     assert quality["json"] == {"structured_match": 0.6, "sbert": 0.25, "token_set_ratio": 0.1, "rouge_l": 0.05}
     assert quality["text"] == {"sbert": 0.5, "token_set_ratio": 0.2, "rouge_l": 0.2, "chrf": 0.1}
-    assert {name for name, one in registry.definitions.items() if not one.higher_is_better} == {"latency", "ttft"}
+    assert {name for name, one in registry.definitions.items() if not one.higher_is_better} == LOWER_IS_BETTER
     unbounded = {"throughput", "latency", "ttft", "tokens_per_second"}
     assert {name for name, one in registry.definitions.items() if one.range == (0, None)} == unbounded
     assert {name for name, one in registry.definitions.items() if one.range == (0, 1)} == set(RELEASED) - unbounded
@@ -170,7 +174,7 @@ def test_the_files_name_their_schemas() -> None:
         ),
         ({"reduction": "maen"}, "did you mean 'mean'?"),
         ({"higher_is_better": None}, "metrics[0] 'mine': higher_is_better: null cannot be used"),
-        ({"id": "bleu"}, f"metrics[0] 'bleu': duplicate id; it is defined in {definition_file()}: metrics[11] 'bleu'"),
+        ({"id": "bleu"}, f"metrics[0] 'bleu': duplicate id; it is defined in {definition_file()}: metrics[13] 'bleu'"),
     ],
 )
 def test_a_fault_is_named(change: dict[str, Any], expected: str) -> None:
@@ -306,7 +310,7 @@ def test_default_for_json(registry: Registry) -> None:
 def test_sets_leave_out_what_a_text_task_cannot_have(registry: Registry) -> None:
     built = registry.build("all", TEXT_TASK, Tools())
     families = {registry.definitions[one.info.id].family for one in built}
-    assert families == {"text", "semantic", "composite", "performance"}
+    assert families == {"text", "semantic", "nli", "composite", "performance"}
     assert "quality_lexical" not in {one.info.id for one in built}
     (named,) = registry.build(["structured_match"], TEXT_TASK, Tools())
     assert named.info.id == "structured_match"

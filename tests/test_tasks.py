@@ -147,6 +147,8 @@ def test_the_file_of_a_task_gives_the_task_again(garment: Task, tmp_path: Path) 
         "weight": 1.5,
         "comparator": "size",
         "description": "size as the label states it, such as m, 42 or 32x34",
+        "sentence": "The size is {value}.",
+        "absent": "No size is visible.",
     }
 
 

@@ -54,7 +54,8 @@ class MetricCounts:
 
     ``n``: samples scored. ``unscored``: answers that are not. ``imperfect``, ``above_worst``: samples off the two
     ends of the range. ``binary``: no repeats, and every value 0 or 1. ``pooled``: the ratio of sums beside a mean,
-    ``sizes`` the smallest and largest denominator. ``timings``: every value of a ``median`` metric.
+    ``sizes`` the smallest and largest denominator. ``timings``: every value of a ``median`` metric. ``beside``: sum
+    and number of each figure that the metric gives beside its values, over answers.
     """
 
     info: MetricInfo
@@ -68,6 +69,7 @@ class MetricCounts:
     sizes: tuple[float, float] | None = None
     timings: array[float] = field(default_factory=lambda: array("d"))
     failures: FailureSums = field(default_factory=FailureSums)
+    beside: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -205,6 +207,11 @@ class Accumulator:
         if info.worst is not None:
             counts.above_worst += int((np.abs(above - below * info.worst) > _SAME).sum())
         counts.binary &= _is_binary(above, repeats)
+        for name, figures in scores.beside.items():
+            there = figures[~np.isnan(figures)]
+            sums = counts.beside.setdefault(name, [0.0, 0])
+            sums[0] += float(there.sum())
+            sums[1] += len(there)
         if info.reduction == "mean" and scores.numerators is not None and scores.denominators is not None:
             per = np.maximum(repeats, 1)
             sizes = scores.denominators[scores.scored]

@@ -46,6 +46,8 @@ def metric_entry(
     }
     if info.reduction == "mean" and counts.sizes is not None and counts.sizes[0] != counts.sizes[1]:
         entry["pooled"] = counts.pooled[0] / counts.pooled[1]
+    if counts.beside:
+        entry["beside"] = {name: {"sum": total, "n": int(n)} for name, (total, n) in counts.beside.items()}
     if broken is None:
         entry["with_failures"] = _with_failures(counts, ratio, estimator)
     return entry

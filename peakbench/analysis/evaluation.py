@@ -54,6 +54,11 @@ class Sampled(Protocol):
         ...
 
     @property
+    def prompt(self) -> str | None:
+        """Its own prompt, None where the task's was asked."""
+        ...
+
+    @property
     def metadata(self) -> Mapping[str, JSONValue]:
         """What slices are made by."""
         ...
@@ -289,9 +294,13 @@ class _Pass:
                 predictions.append(self._read(completion))
                 references.append(sample.reference)
                 group.append(place)
-        scored = self._scorer.score(predictions, references)
+        prompts = [sample.prompt for sample, _ in asked]
+        scored = self._scorer.score(predictions, references, [prompts[place] for place in group])
         once = [sample.reference for sample, _ in asked]
-        floors = {name: self._floor_scorer.score([answer] * len(once), once) for name, answer in self._floors.items()}
+        floors = {
+            name: self._floor_scorer.score([answer] * len(once), once, prompts)
+            for name, answer in self._floors.items()
+        }
         if self.broken.keys() - self._known:
             raise _MetricBroke
         values = {key: [self._slice(sample, key) for sample, _ in asked] for key in self._slices}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
@@ -20,6 +20,9 @@ _Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Parts = Annotated[dict[str, _Weight], Field(min_length=1)]
 
 _SLACK = 1e-9
+
+CONTRADICTED = "exact_but_contradicted"
+"""Beside ``quality``: 1 for an exact answer whose hallucination calls for the penalty."""
 
 
 def _check_sum(name: str, parts: Mapping[str, float], whole: float) -> None:
@@ -66,6 +69,10 @@ class QualityParameters(BaseModel, extra="forbid", frozen=True):
         """Return the parts that an answer of this form is scored by."""
         return self.json_parts if answer == "json" else self.text_parts
 
+    def every_part(self) -> list[str]:
+        """Return every metric that may be read, the penalty's among them."""
+        return [*self.json_parts, *self.text_parts, *([self.penalty.metric] if self.penalty else [])]
+
 
 class WeightedMeanParameters(BaseModel, extra="forbid", frozen=True):
     """Sum of weight x part / ``divide_by``; the weights must sum to ``divide_by``."""
@@ -82,6 +89,10 @@ class WeightedMeanParameters(BaseModel, extra="forbid", frozen=True):
         """Return the parts: the same for JSON and text."""
         del answer
         return self.parts
+
+    def every_part(self) -> list[str]:
+        """Return every metric that may be read."""
+        return list(self.parts)
 
 
 def _weighted(batch: Batch, parts: Mapping[str, float]) -> Scores:
@@ -124,7 +135,8 @@ class Quality:
     """The published composite: weighted parts, an exact answer 1 at once, a penalty for hallucination.
 
     An exact answer has the keys of the reference and no other, and every field exact. ``penalty`` is None where no
-    entailer is at hand; the signature says so.
+    entailer is at hand; the signature says so. Exact answers that it would lower are counted beside the score: the
+    entailer, or the reference, is wrong there.
     """
 
     info: MetricInfo
@@ -143,6 +155,8 @@ class Quality:
         exact = _exact(batch)
         if self.penalty:
             judged = batch.scores[self.penalty.metric]
+            contradicted = exact & judged.scored & (judged.values > self.penalty.above)
+            scores.beside = {CONTRADICTED: contradicted.astype(np.float64)}
             values = np.where(judged.scored, values * self.penalty.factors(judged.values), values)
             for row in np.flatnonzero(scores.scored & ~exact & ~judged.scored).tolist():
                 scores.reasons[row] = f"{self.penalty.metric} is unscored: {judged.reasons.get(row, 'no reason given')}"
@@ -184,10 +198,6 @@ def _weighted_mean(info: MetricInfo, parameters: WeightedMeanParameters, setting
     return WeightedMean(_extended(info, setting, parameters.parts), parameters.parts, parameters.divide_by)
 
 
-def _every_part(parameters: Any) -> list[str]:
-    return [*parameters.parts_for("json"), *parameters.parts_for("text")]
-
-
 KINDS: tuple[MetricKind, ...] = (
     MetricKind(
         "quality",
@@ -195,7 +205,7 @@ KINDS: tuple[MetricKind, ...] = (
         QualityParameters,
         needs=frozenset({"reference"}),
         description="weighted parts; an exact answer is 1; lowered where hallucination is high",
-        requires=_every_part,
+        requires=QualityParameters.every_part,
     ),
     MetricKind(
         "weighted_mean",
@@ -203,7 +213,7 @@ KINDS: tuple[MetricKind, ...] = (
         WeightedMeanParameters,
         needs=frozenset({"reference"}),
         description="weighted sum of other metrics over a constant",
-        requires=_every_part,
+        requires=WeightedMeanParameters.every_part,
     ),
 )
 """What ships, in the order in which it is listed."""

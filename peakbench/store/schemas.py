@@ -42,12 +42,20 @@ class Bracket(TypedDict):
     high: float | None
 
 
+class Beside(TypedDict):
+    """A figure that stands beside a metric's values: its ``sum`` over the ``n`` answers that have it."""
+
+    sum: float
+    n: int
+
+
 class MetricEntry(TypedDict):
     """A metric's value with its 95 % interval (``low``, ``high``), or null with the reason.
 
     ``n``: samples scored. ``floor``: what answers without a model score. ``skill``: (value - highest floor) / (best -
     highest floor), with its own interval. Values with different signatures are not comparable. ``unreliable``: why the
     interval is not to be relied on. ``pooled``: sum over sum, where the number of fields differs between samples.
+    ``beside``: further figures over single answers, such as ``exact_but_contradicted`` beside quality.
     """
 
     value: float | None
@@ -65,6 +73,7 @@ class MetricEntry(TypedDict):
     skill_reason: NotRequired[str | None]
     unreliable: NotRequired[str | None]
     pooled: NotRequired[float]
+    beside: NotRequired[dict[str, Beside]]
     with_failures: NotRequired[Bracket]
     title: NotRequired[str]
     unit: NotRequired[str]

@@ -12,12 +12,14 @@ from peakbench.tasks.task import (
     task_schema,
     unique_keys,
 )
+from peakbench.tasks.verbalisation import Verbaliser
 
 __all__ = [
     "ComparatorSpec",
     "Prompt",
     "Task",
     "TaskField",
+    "Verbaliser",
     "load_task_file",
     "parse_task",
     "task_file",

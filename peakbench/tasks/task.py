@@ -12,13 +12,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from peakbench.errors import TaskError, nearest
 from peakbench.records import Messages, Sample
 
 FORMAT = 1
 """Version of the task file's format."""
+
+VALUE = "{value}"
+"""Where a field's ``sentence`` has its value."""
 
 
 class ComparatorSpec(BaseModel):
@@ -41,11 +44,27 @@ def _comparator(value: object) -> object:
     return {"kind": value} if isinstance(value, str) else value
 
 
+def _one_place(sentence: str) -> str:
+    if sentence.count(VALUE) != 1:
+        raise ValueError(f"expected one {VALUE}, as in 'The color is {VALUE}.'")
+    return sentence
+
+
+def _no_place(sentence: str) -> str:
+    if VALUE in sentence:
+        raise ValueError(f"expected no {VALUE}, as in 'No color is visible.'")
+    return sentence
+
+
+_Sentence = Annotated[str, Field(min_length=1, max_length=500)]
+
+
 class TaskField(BaseModel):
     """One field of the answer.
 
     ``weight`` >= 0 counts in weighted_score. ``vocabulary``: the closed list of values, where there is one.
-    ``optional``: a missing key does not count against presence. ``many``: the value is a list.
+    ``optional``: a missing key does not count against presence. ``many``: the value is a list. ``sentence``, with one
+    ``{value}``, and ``absent`` say in words what the field holds, for models that judge sentences.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +75,8 @@ class TaskField(BaseModel):
     optional: bool = False
     vocabulary: tuple[str, ...] | None = None
     description: str | None = None
+    sentence: Annotated[_Sentence, AfterValidator(_one_place)] | None = None
+    absent: Annotated[_Sentence, AfterValidator(_no_place)] | None = None
 
 
 class Prompt(BaseModel):
