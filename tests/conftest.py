@@ -87,3 +87,22 @@ def wordnet() -> Lexicon:
     from peakbench.backends.lexicon import open_lexicon
 
     return open_lexicon()
+
+
+@pytest.fixture(scope="session")
+def mpnet() -> Path:
+    """The folder of the real all-mpnet-base-v2, as it was fetched; without it, the tests that need it are skipped."""
+    from peakbench.backends import weights
+
+    reason = weights.missing_reason("all-mpnet-base-v2")
+    if reason is not None:
+        pytest.skip(reason)
+    return weights.folder("all-mpnet-base-v2")
+
+
+@pytest.fixture(autouse=True)
+def no_models(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What weights this machine has changes no test, except those that ask for them by fixture."""
+    if not {"mpnet", "wordnet", "deberta"} & set(request.fixturenames):
+        monkeypatch.setenv("PEAKBENCH_WEIGHTS", str(tmp_path / "no-weights"))
+        monkeypatch.setenv("PEAKBENCH_VECTORS", "off")
