@@ -20,6 +20,7 @@ COMMANDS = {
     "metrics": ("peakbench.cli.metrics:metrics", "List, explain and check metric definitions."),
     "data": ("peakbench.cli.data:data", "Check a data set: every image is decoded."),
     "task": ("peakbench.cli.task:task", "List, show and write tasks."),
+    "weights": ("peakbench.cli.weights:weights", "List, fetch and verify the models that metrics use."),
     "plugins": ("peakbench.cli.plugins:plugins", "Show what is plugged in, and what is broken."),
     "config": ("peakbench.cli.config:config", "Show the settings in force and where each came from."),
     "completion": ("peakbench.cli.completion:completion", "Print the completion script of a shell."),
