@@ -6,35 +6,27 @@ Nothing touches the network, and nothing is written to the screen.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import logging
 import os
-import threading
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 
+from peakbench.backends.loading import LocalModel, clean, offline, silence, threads_wanted, verified
 from peakbench.backends.vectors import CachedEncoder, Vector, default_cache
 from peakbench.errors import ConfigError, InputError, MissingDependency, nearest
 from peakbench.metrics.base import Encoder
 
 MODEL = "all-mpnet-base-v2"
-THREADS = "PEAKBENCH_THREADS"
-_WEIGHTS = "model.safetensors"
 
 Engine = Literal["torch", "onnx"]
 Precision = Literal["float32", "bfloat16"]
 
 _BATCH = 32
 _CHUNK = 4096
-# 384 tokens are what the model reads. Words above 100 characters count as one, so no ordinary text is cut by this.
-_CHARACTERS = 1 << 16
 _REFUSED = {
     "int8": "dynamic int8 shifts the cosines of this model by 0.2 to 0.3, more than what tells one value from another",
     "float16": "float16 is not faster than float32 on a processor, and it overflows",
@@ -81,7 +73,7 @@ def open_encoder(
             raise MissingDependency("the sentence encoder", package=package, extra=extra)
     digest = None
     if folder is None:
-        folder, digest = _verified(id)
+        folder, digest = verified(id)
     if not (folder / "modules.json").is_file():
         raise InputError(
             "no sentence encoder lies there", where=str(folder), expected="modules.json and model.safetensors"
@@ -93,57 +85,8 @@ def open_encoder(
     return CachedEncoder(made, default_cache() if cached else None)
 
 
-def _verified(id: str) -> tuple[Path, str | None]:
-    """Return the folder of the weights, and the sha256 that they were verified with."""
-    from peakbench.backends import weights
-
-    reason = weights.missing_reason(id)
-    if reason is not None:
-        raise InputError(reason, where=f"weights '{id}'")
-    stamp = weights.stamp(id)
-    seen = stamp.files.get(_WEIGHTS) if stamp else None
-    return weights.folder(id), seen.sha256 if seen else None
-
-
-def threads_wanted() -> int | None:
-    """Return how many threads a model may use, ``PEAKBENCH_THREADS``; None: as many as its library takes.
-
-    Raises:
-        ConfigError: it is not a number above 0.
-    """
-    given = os.environ.get(THREADS, "").strip()
-    if not given:
-        return None
-    if not given.isascii() or not given.isdigit() or int(given) < 1:
-        raise ConfigError(f"'{given}' is not a number of threads", where=THREADS, expected="1 or more")
-    return int(given)
-
-
-class _ModelEncoder:
-    """What both engines share: who they are, and loading at the first string, once, whatever the thread."""
-
-    suffix = ""
-
-    def __init__(self, model: str, folder: Path) -> None:
-        self.model = model
-        self.folder = folder
-        self._lock = threading.Lock()
-        self._loaded: Any = None
-
-    @cached_property
-    def digest(self) -> str:
-        """The sha256 of model.safetensors; half a second for 438 MB."""
-        path = self.folder / _WEIGHTS
-        try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise InputError(f"the weights cannot be read: {error.strerror}", where=str(path)) from None
-
-    @property
-    def identity(self) -> str:
-        """Who makes the vectors: id, weights, and what else decides the numbers."""
-        return f"{self.model}@{self.digest[:12]}{self.suffix}"
+class _ModelEncoder(LocalModel):
+    """What both engines share: texts of like length together, each text in its place."""
 
     def encode(self, texts: Sequence[str]) -> Vector:
         """Return one unit-length row a text, shape (n, d).
@@ -151,24 +94,29 @@ class _ModelEncoder:
         A text beyond 384 tokens is cut there, as the model was published; one beyond 65,536 characters before that.
         """
         with self._lock:
-            if self._loaded is None:
-                self._loaded = self._load()
-            parts = [
-                self._rows([_clean(text) for text in texts[start : start + _CHUNK]])
-                for start in range(0, len(texts), _CHUNK)
-            ]
-        return np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
-
-    def _load(self) -> Any:
-        raise NotImplementedError
+            self.loaded()
+            rows: Vector | None = None
+            for places in _alike([len(text) for text in texts]):
+                made = self._rows([clean(texts[place]) for place in places])
+                if rows is None:
+                    rows = np.empty((len(texts), made.shape[1]), dtype=np.float32)
+                rows[places] = made
+        return np.empty((0, 0), dtype=np.float32) if rows is None else rows
 
     def _rows(self, texts: list[str]) -> Vector:
         raise NotImplementedError
 
 
-def _clean(text: str) -> str:
-    """Cut, and put U+FFFD for halves of characters, which JSON can hold and no tokenizer takes."""
-    return text[:_CHARACTERS].encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+def _alike(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the places of texts that differ by less than a factor of two in length, at most 4,096 at a time.
+
+    A batch is padded to its longest: one long text among thirty short ones would make thirty-one long ones.
+    """
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    for _, group in groupby(order, key=lambda place: max(lengths[place], 16).bit_length()):
+        places = list(group)
+        for start in range(0, len(places), _CHUNK):
+            yield places[start : start + _CHUNK]
 
 
 class TorchEncoder(_ModelEncoder):
@@ -196,14 +144,14 @@ class TorchEncoder(_ModelEncoder):
 def load_sentence_transformer(folder: Path, precision: Precision = "float32") -> Any:
     """Load a ``SentenceTransformer`` from a folder: no network, no code from the folder, no word on the screen."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # a fork after the first use writes to the screen
-    with _silence():
+    with silence():
         import torch
         from sentence_transformers import SentenceTransformer
 
         threads = threads_wanted()
         if threads is not None:
             torch.set_num_threads(threads)
-        with _offline():
+        with offline():
             return SentenceTransformer(
                 str(folder),
                 device="cpu",
@@ -211,43 +159,6 @@ def load_sentence_transformer(folder: Path, precision: Precision = "float32") ->
                 trust_remote_code=False,
                 model_kwargs={"dtype": getattr(torch, precision), "use_safetensors": True},
             )
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    kept = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(kept)
-
-
-@contextmanager
-def _offline() -> Iterator[None]:
-    """Keep the Hub's client offline and transformers quiet, and leave both as they were.
-
-    The variables HF_HUB_OFFLINE and HF_HUB_DISABLE_TELEMETRY are read when the client is imported, so what they set
-    is set here: ``peakbench.backends.weights`` may fetch in the same process later.
-    """
-    from huggingface_hub import constants
-    from transformers.utils import logging as transformers_logging
-
-    words: Any = transformers_logging
-    kept = constants.HF_HUB_OFFLINE, constants.HF_HUB_DISABLE_TELEMETRY
-    bars, verbosity = words.is_progress_bar_enabled(), words.get_verbosity()
-    constants.HF_HUB_OFFLINE = constants.HF_HUB_DISABLE_TELEMETRY = True
-    words.disable_progress_bar()
-    words.set_verbosity_error()
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE, constants.HF_HUB_DISABLE_TELEMETRY = kept
-        words.set_verbosity(verbosity)
-        if bars:
-            words.enable_progress_bar()
 
 
 class OnnxEncoder(_ModelEncoder):
@@ -356,7 +267,7 @@ def export(folder: Path, file: Path) -> None:
     }
     unfinished = file.with_name(f"{file.name}.{os.getpid()}")
     try:
-        with _silence():
+        with silence():
             torch.onnx.export(
                 model[0].auto_model.eval(),
                 (),
