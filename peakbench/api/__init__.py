@@ -12,13 +12,14 @@ from typing import Any, TypeVar, Unpack
 
 from peakbench.analysis.evaluation import evaluate
 from peakbench.api.adoption import adopt
-from peakbench.api.jobs import DEMO_PROVIDER, Job, prepared, samples_of, tools_of
+from peakbench.api.jobs import DEMO_PROVIDER, Job, prepared, samples_of
 from peakbench.api.options import MetricChoice, Options, RunOptions, options_of
+from peakbench.backends import open_tools
 from peakbench.builtins import open_registry
 from peakbench.client.opening import display_url, open_transport
 from peakbench.client.wire import preview
 from peakbench.errors import ConfigError, ImageError
-from peakbench.metrics.base import Encoder, Entailer
+from peakbench.metrics.base import Encoder, Entailer, Lexicon
 from peakbench.records import Completion, Sample
 from peakbench.runner import Policy, ask
 from peakbench.runs import Run
@@ -152,6 +153,7 @@ def score(
     repair: bool | None = None,
     encoder: Encoder | None = None,
     entailer: Entailer | None = None,
+    lexicon: Lexicon | None = None,
     resamples: int = 10_000,
     seed: int = 0,
     allow_outside: bool = False,
@@ -173,7 +175,7 @@ def score(
         InputError: what was named cannot be used.
     """
     registry = open_registry(extra=[Path(file) for file in definitions])
-    tools = tools_of(encoder, entailer)
+    tools = open_tools(encoder=encoder, entailer=entailer, lexicon=lexicon)
     if (run is None) == (answers is None):
         raise ConfigError(
             "nothing to score" if run is None else "a run and answers at once",

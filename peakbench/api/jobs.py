@@ -18,6 +18,7 @@ from typing import Any
 from peakbench import __version__
 from peakbench.analysis.evaluation import evaluate
 from peakbench.api.options import Options
+from peakbench.backends import open_tools
 from peakbench.builtins import open_registry
 from peakbench.client.base import Endpoint
 from peakbench.client.opening import display_url
@@ -25,7 +26,7 @@ from peakbench.client.wire import build_request
 from peakbench.datasets import Dataset, Fingerprint, SampleRecord, checked, open_dataset
 from peakbench.errors import ConfigError, DataError, DataProblem, ImageError, StoreError
 from peakbench.images import load_recorded, resize
-from peakbench.metrics.base import Comparator, Encoder, Entailer, Metric, Tools
+from peakbench.metrics.base import Comparator, Metric
 from peakbench.records import Completion, Failure, Image, Request, Sample
 from peakbench.registry import Registry
 from peakbench.store import DataRecord, EndpointRecord, JournalIndex, RunDirectory, RunRecord, TaskRecord, task_sha256
@@ -33,10 +34,6 @@ from peakbench.tasks import Task
 
 DEMO_PROVIDER = "recorded"
 DEFAULT_TASK = "garment"
-NO_ENCODER = (
-    "needs sentence embeddings, and no encoder is there; pass one: peakbench.score(run, encoder=...). "
-    "Nothing stands in for it"
-)
 
 
 @dataclass(frozen=True)
@@ -161,7 +158,7 @@ def prepared(data: Any, options: Options) -> Iterator[Job]:
             notes.append("no data set was named: the small one inside the package is used")
         task = options.task or (provider.task if provider and provider.task else DEFAULT_TASK)
         task = task if isinstance(task, Task) else registry.task(str(task))
-        tools = tools_of(options.encoder, options.entailer)
+        tools = open_tools(encoder=options.encoder, entailer=options.entailer, lexicon=options.lexicon)
         metrics = registry.build(options.metrics, task, tools)
         dataset = open_dataset(spec, readers=registry.readers, limit=options.limit)
         if provider:
@@ -211,12 +208,6 @@ def _endpoint(options: Options) -> Endpoint:
         connect_timeout_s=options.connect_timeout_s,
         connections=options.workers,
     )
-
-
-def tools_of(encoder: Encoder | None, entailer: Entailer | None) -> Tools:
-    """The models that metrics may use, with what to do about those that are not there."""
-    missing = {} if encoder else {"encoder": NO_ENCODER}
-    return Tools(encoder, entailer, missing=missing)
 
 
 def run_record(task: Task, data: DataRecord, endpoint: EndpointRecord, *, model: str, options: Options) -> RunRecord:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from peakbench.errors import ConfigError, nearest
-from peakbench.metrics.base import Encoder, Entailer
+from peakbench.metrics.base import Encoder, Entailer, Lexicon
 from peakbench.records import Sampling
 from peakbench.runner import Event
 from peakbench.tasks import Task
@@ -41,7 +41,7 @@ class RunOptions(TypedDict, total=False):
         repair: read near-JSON with json-repair; such answers are counted as repaired, never as valid JSON.
         allow_outside: images may lie outside the folder of the data set. ``allow_urls``: images may be URLs.
         max_side: shrink images whose longer side exceeds it, pixels. Default: the bytes sent are the bytes found.
-        encoder, entailer: models for the metrics that need one.
+        encoder, entailer, lexicon: models for the metrics that need one. Default: those whose weights are here.
         resamples: bootstrap resamples for the intervals. ``seed``: of those resamples.
         on_event: called in the event loop's thread with each event of the runner.
     """
@@ -75,6 +75,7 @@ class RunOptions(TypedDict, total=False):
     max_side: int | None
     encoder: Encoder | None
     entailer: Entailer | None
+    lexicon: Lexicon | None
     resamples: int
     seed: int
     on_event: Callable[[Event], None] | None
@@ -113,6 +114,7 @@ class Options:
     max_side: int | None = None
     encoder: Encoder | None = None
     entailer: Entailer | None = None
+    lexicon: Lexicon | None = None
     resamples: int = 10_000
     seed: int = 0
     on_event: Callable[[Event], None] | None = None
