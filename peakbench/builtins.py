@@ -87,9 +87,9 @@ def write_schemas(folder: Path = PACKAGE / "schemas") -> None:
 @hookimpl
 def peakbench_metric_kinds() -> Iterable[MetricKind]:
     """Return the kinds of every metric that ships."""
-    from peakbench.metrics import composite, meteor, nli, performance, semantic, structured, text, validity
+    from peakbench.metrics import composite, consistency, meteor, nli, performance, semantic, structured, text, validity
 
-    rooms = (structured, semantic, nli, text, meteor, composite, validity, performance)
+    rooms = (structured, semantic, nli, text, meteor, consistency, composite, validity, performance)
     return [kind for room in rooms for kind in room.KINDS]
 
 

@@ -38,6 +38,9 @@ RELEASED = [
     "levenshtein",
     "meteor",
     "meteor_lemma",
+    "consistency",
+    "identical_share",
+    "flip_rate",
     "json_parse_rate",
     "schema_valid_rate",
     "throughput",
@@ -45,10 +48,11 @@ RELEASED = [
     "ttft",
     "tokens_per_second",
 ]
-ON_REQUEST = {"sbert", "sbert_nli", "hallucination", "meteor", "meteor_lemma"}
+NEED_REPEATS = {"consistency", "identical_share", "flip_rate"}
+ON_REQUEST = {"sbert", "sbert_nli", "hallucination", "meteor", "meteor_lemma"} | NEED_REPEATS
 """What needs a model or repeats is scored where it is named."""
 
-LOWER_IS_BETTER = {"hallucination", "latency", "ttft"}
+LOWER_IS_BETTER = {"hallucination", "flip_rate", "latency", "ttft"}
 
 TEXT_TASK = parse_task({"id": "caption", "answer": "text", "prompt": {"user": "Describe."}}, where="test")
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "run": ("peakbench.cli.run:run", "Ask a model about a data set, and score its answers."),
     "score": ("peakbench.cli.score:score", "Score a run again, or answers that came from elsewhere."),
     "show": ("peakbench.cli.show:show", "Show a run, or one of its samples."),
+    "consistency": ("peakbench.cli.consistency:consistency", "Compare repeated answers, of one run or of two."),
     "metrics": ("peakbench.cli.metrics:metrics", "List, explain and check metric definitions."),
     "data": ("peakbench.cli.data:data", "Check a data set: every image is decoded."),
     "task": ("peakbench.cli.task:task", "List, show and write tasks."),
