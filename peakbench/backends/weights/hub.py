@@ -32,8 +32,10 @@ def bring(staging: Staging) -> None:
         )
     if importlib.util.find_spec("huggingface_hub") is None:
         raise MissingDependency("fetching weights from the Hub", package="huggingface_hub", extra="models")
+    for left in (staging.downloads / "hub").glob(".cache/**/*.incomplete"):
+        left.unlink()  # the library goes on with its own download, never with one of an earlier process
     for file in staging.missing():
-        size = "" if file.bytes is None else f" ({file.bytes / 1e6:.1f} MB)"
+        size = f" ({file.bytes / 1e6:.0f} MB)" if file.bytes and file.bytes > 1e6 else ""
         staging.say(f"{weights.repo}: {file.name}{size}")
         _bring_file(weights.repo, file, staging)
 
@@ -45,9 +47,7 @@ def _bring_file(repo: str, file: WeightFile, staging: Staging) -> None:
     endpoint = os.environ.get("HF_ENDPOINT") or None
     revision, where = staging.weights.revision, f"{repo} on the Hub"
     try:
-        told = get_hf_file_metadata(
-            hf_hub_url(repo, file.name, revision=revision, endpoint=endpoint), endpoint=endpoint
-        )
+        told = get_hf_file_metadata(hf_hub_url(repo, file.name, revision=revision, endpoint=endpoint))
         _check(file, told, revision, where)
         downloaded = Path(
             hf_hub_download(repo, file.name, revision=revision, endpoint=endpoint, local_dir=staging.downloads / "hub")

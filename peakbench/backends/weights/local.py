@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -117,7 +118,8 @@ def verify(id: str) -> list[str]:
         if (size, digest) != (seen.bytes, seen.sha256):
             problems[file.name] = mismatch(file.name, digest, size, seen.sha256, seen.bytes)
     if tuple(problems) != found.broken:
-        write_stamp(place, found.model_copy(update={"broken": tuple(problems)}))
+        with contextlib.suppress(InputError):  # a shared folder may be read-only: its faults are told all the same
+            write_stamp(place, found.model_copy(update={"broken": tuple(problems)}))
     return list(problems.values())
 
 

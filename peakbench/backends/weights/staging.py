@@ -87,7 +87,7 @@ class Staging:
 
     def judge(self, file: WeightFile, size: int, digest: str, *, source: str, verified: Verified = "no") -> None:
         """Accept a file by its hash or refuse it; ``verified`` holds where the manifest has no hash."""
-        if digest != (file.sha256 or digest) or size != (size if file.bytes is None else file.bytes):
+        if file.sha256 not in (None, digest) or file.bytes not in (None, size):
             raise InputError(
                 mismatch(file.name, digest, size, file.sha256, file.bytes),
                 where=source,
