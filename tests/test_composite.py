@@ -99,6 +99,17 @@ def test_an_exact_answer_escapes_the_sum_and_the_penalty(answer: dict[str, Any] 
     assert scores.values[0] == (1.0 if exact else pytest.approx(0.45))
 
 
+def test_exact_answers_that_the_penalty_would_lower_are_counted() -> None:
+    exact, wrong = {"a": "red", "b": None}, {"a": "blue", "b": None}
+    answers = [exact, exact, exact, wrong, None]
+    parts: dict[str, list[float] | Scores] = dict.fromkeys(PARTS, [0.9] * 5)
+    judged = Scores(np.array([0.51, 0.5, 0.9, 0.9, 1.0]), np.array([True, True, False, True, True]))
+    batch = batch_of(answers, parts | {"hallucination": judged})
+    scores = build("quality", tools=Tools(entailer=Judge())).score_batch(batch)
+    assert scores.beside["exact_but_contradicted"].tolist() == [1, 0, 0, 0, 0]
+    assert build("quality").score_batch(batch).beside == {}
+
+
 def test_a_missing_part_leaves_every_row_unscored_exact_ones_too() -> None:
     batch = batch_of([{"a": "red", "b": None}] * 2, PARTS | {"sbert": Scores.none(2, "install it")})
     scores = build("quality").score_batch(batch)

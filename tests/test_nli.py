@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from peakbench.analysis.evaluation import evaluate_stream
+from peakbench.builtins import open_registry
+from peakbench.datasets import SampleRecord
 from peakbench.metrics.base import Batch, Metric, MetricInfo, Scores, Setting, Tools
 from peakbench.metrics.cells import CellBuilder
 from peakbench.metrics.comparators import Exact
 from peakbench.metrics.nli import KINDS, SbertNli
-from peakbench.records import Completion, Failure, Prediction
+from peakbench.records import Completion, Failure, Prediction, Response
+from peakbench.report.summary import summary_page
 from peakbench.scoring import Scorer
 from peakbench.tasks import Task, Verbaliser, parse_task
 from peakbench.values import fold_nulls
@@ -139,8 +143,6 @@ class TestVerbalisation:
 
 @pytest.fixture
 def registry_task() -> Task:
-    from peakbench.builtins import open_registry
-
     return open_registry().task("garment")
 
 
@@ -239,6 +241,16 @@ class TestHallucination:
     def test_a_parameter_that_there_is_not(self):
         with pytest.raises(ValueError, match="'reference' or 'prompt'"):
             build("hallucination", Tools(), parameters={"premise": "image"})
+
+    def test_pairs_that_the_entailer_cut_are_counted(self):
+        class Short(Judge):
+            def cut(self, pairs: Any) -> Any:
+                return np.array([len(hypothesis) > 25 for _, hypothesis in pairs])
+
+        answers = [{"color": "red and white and blue", "brand": None}, {"color": "red"}, {"color": None}]
+        scores = build("hallucination", Tools(entailer=Short())).score_batch(batch_of(answers, [{"color": "red"}] * 3))
+        assert scores.beside["cut"][:2].tolist() == [1, 0]
+        assert np.isnan(scores.beside["cut"][2])
 
 
 class TestSbertNli:
@@ -344,6 +356,64 @@ def test_signatures():
     assert signature("hallucination", other, entailer=Judge()) != full
     assert signature("sbert_nli", encoder=Coder()) == "sbert_nli|v1|encoder:coder@2|entailer:off|null:default"
     assert "|encoder:coder@2|entailer:judge@1|" in signature("sbert_nli", encoder=Coder(), entailer=Judge())
+
+
+def test_a_run_counts_what_stands_beside_its_metrics():
+    registry = open_registry()
+    judge = Judge({("The color is red. No brand is visible.", "The color is red."): 0.75})
+    tools = Tools(encoder=Coder(), entailer=judge)
+    reference = {"color": "red", "brand": None}
+    given = [
+        '{"color": "red", "brand": null}',  # exact, and contradicted
+        '{"color": "blue", "brand": "gg"}',
+        '{"color": "green", "brand": null}',
+        "no JSON",
+    ]
+    records = [
+        (SampleRecord(f"s{at}", reference), [Completion(f"s{at}", 0, Response(text))]) for at, text in enumerate(given)
+    ]
+    summary = evaluate_stream(
+        lambda: records,
+        metrics=registry.build(["quality", "sbert_nli"], TASK, tools),
+        task=TASK,
+        comparators=dict.fromkeys(TASK.keys, Exact()),
+        nulls=NULLS,
+        resamples=50,
+    )
+    entries = summary["metrics"]
+    assert entries["quality"]["beside"] == {"exact_but_contradicted": {"sum": 1, "n": 3}}
+    # 0 for the same color, twice what any other pair has; the unread answer has a value for no field.
+    assert entries["hallucination"]["beside"] == {
+        "contradiction.color": {"sum": 0.5, "n": 3},
+        "contradiction.brand": {"sum": 0.25, "n": 1},
+    }
+    assert entries["hallucination"]["value"] == pytest.approx((0.75 + 0.25 + 0.25 + 1) / 4)
+    assert entries["hallucination"]["floor"]["all_null"] == 0
+    assert entries["hallucination"]["skill"] is None
+    assert "hallucination:on:judge@1" in entries["quality"]["signature"]
+    text = summary_page(summary).text()
+    assert "quality: 1 exact answer said to contradict its reference" in text
+    row = next(line for line in text.splitlines() if line.strip().startswith("brand"))
+    assert "25.0" in row
+
+
+def test_a_sample_s_own_prompt_reaches_the_metric():
+    registry, judge = open_registry(), Judge()
+    records = [
+        (SampleRecord("s0", None, prompt="Is it red?"), [Completion("s0", 0, Response("It is blue."))]),
+        (SampleRecord("s1", None), [Completion("s1", 0, Response("A shirt."))]),
+        (SampleRecord("s2", None), [Completion("s2", 0, None, Failure("timeout", "late"))]),
+        (SampleRecord("s3", None, prompt="And this?"), [Completion("s3", 0, Response("No."))]),
+    ]
+    evaluate_stream(
+        lambda: records,
+        metrics=registry.build(["hallucination"], TEXT, Tools(entailer=judge)),
+        task=TEXT,
+        comparators={},
+        nulls=NULLS,
+        resamples=10,
+    )
+    assert judge.asked[0] == [("Is it red?", "It is blue."), ("What is it?", "A shirt."), ("And this?", "No.")]
 
 
 def test_scores_beside_must_be_one_figure_an_answer():

@@ -54,7 +54,8 @@ class Hallucination:
     is not spoken of. An empty hypothesis has 0.
 
     Beside the whole answer stands ``contradiction.<field>``: one sentence against the other, for each field that the
-    answer has a value for; the same value contradicts nothing.
+    answer has a value for; the same value contradicts nothing. An entailer that has a method ``cut(pairs)`` says
+    which pairs were longer than it reads: 1 in ``cut``.
     """
 
     requires: tuple[str, ...] = ()
@@ -76,9 +77,12 @@ class Hallucination:
         values = np.zeros(n)
         values[judged] = _contradictions(self._entailer, [pairs[row] for row in judged])
         scores = Scores(values, scored, dict.fromkeys(np.flatnonzero(~scored).tolist(), _NO_PREMISE))
+        if judged and hasattr(self._entailer, "cut"):
+            scores.beside["cut"] = np.full(n, np.nan)
+            scores.beside["cut"][judged] = self._entailer.cut([pairs[row] for row in judged])
         if self._by_reference and batch.cells is not None:
             by_field = self._by_field(batch, batch.cells)
-            scores.beside = {f"contradiction.{name}": by_field[:, at] for at, name in enumerate(self._fields)}
+            scores.beside |= {f"contradiction.{name}": by_field[:, at] for at, name in enumerate(self._fields)}
         return scores
 
     def _pair(self, batch: Batch, row: int) -> _Pair:

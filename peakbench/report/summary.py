@@ -20,6 +20,15 @@ ODDITIES = {
     "duplicate_keys": "with a key twice",
     "extra_keys": "with unknown keys",
 }
+CONTRADICTION = "contradiction."
+"""Before a field's name, beside a metric: the mean probability that the answer contradicts the reference there."""
+_COUNTED_BESIDE = {
+    "exact_but_contradicted": (
+        "exact answer",
+        "said to contradict its reference: the reference or the entailer is odd",
+    ),
+    "cut": ("answer", "longer than the entailer reads, judged without the end"),
+}
 _OUTCOME_TITLES = {"correct": "correct", "correct_null": "null ok"}
 
 
@@ -45,7 +54,7 @@ def summary_page(summary: Summary, *, path: str | None = None, resume: str | Non
         fields = {}
     page.add(metric_table(metrics, failed=_failed(summary) > 0))
     page.add(Lines([nothing], kind="note") if nothing else None)
-    page.add(field_table(fields))
+    page.add(field_table(fields, contradictions(metrics)))
     for table in slice_tables(summary.get("slices") or {}):
         page.add(table)
     page.add(_answers(summary["samples"]))
@@ -155,9 +164,21 @@ def interval(low: float | None, high: float | None) -> str:
     return "-" if low is None or high is None else f"{percent(low)}-{percent(high)}"
 
 
-def field_table(fields: Mapping[str, Summary]) -> Table:
-    """One row a field: its weight, score, interval, and what became of it in each answer."""
-    columns = ["field", "weight", "score", "95 %", *(_OUTCOME_TITLES.get(name, name) for name in OUTCOMES)]
+def contradictions(metrics: Mapping[str, Summary]) -> dict[str, float]:
+    """Return each field's mean contradiction over the answers with a value, where an entailer judged them.
+
+    >>> contradictions({"hallucination": {"beside": {"contradiction.color": {"sum": 0.5, "n": 2}}}})
+    {'color': 0.25}
+    """
+    besides = ((name, one) for entry in metrics.values() for name, one in (entry.get("beside") or {}).items())
+    found = ((name.partition(CONTRADICTION), one) for name, one in besides if one["n"])
+    return {field: one["sum"] / one["n"] for (head, mark, field), one in found if mark and not head}
+
+
+def field_table(fields: Mapping[str, Summary], contradicted: Mapping[str, float] | None = None) -> Table:
+    """One row a field: its weight, score, interval, mean contradiction, and what became of it in each answer."""
+    outcomes = [_OUTCOME_TITLES.get(name, name) for name in OUTCOMES]
+    columns = ["field", "weight", "score", "95 %", "contradicted", *outcomes]
     rows: list[list[str]] = []
     for name, entry in fields.items():
         weight = entry.get("weight")
@@ -167,10 +188,13 @@ def field_table(fields: Mapping[str, Summary]) -> Table:
                 "-" if weight is None else f"{weight:g}",
                 percent(entry.get("score")) + _mark(entry),
                 interval(entry.get("low"), entry.get("high")),
+                percent((contradicted or {}).get(name)),
                 *(f"{entry.get(outcome) or 0:,}" for outcome in OUTCOMES),
             ]
         )
     dropped = {"unread"} if all(row[-1] == "0" for row in rows) else set()
+    if not contradicted:
+        dropped.add("contradicted")
     return _without(dropped, Table(columns, rows, "Fields, %"))
 
 
@@ -293,6 +317,11 @@ def _notes(summary: Summary, resume: str | None) -> Iterator[str]:
         if entry.get("value") is not None and entry.get("unscored") and not entry.get("unit"):
             reason = neutral(entry.get("reason") or "-", limit=300)
             yield f"{neutral(name)}: {_counted(entry['unscored'], 'answer')} unscored: {reason}"
+    for name, entry in metrics.items():
+        for what, words in _COUNTED_BESIDE.items():
+            found = (entry.get("beside") or {}).get(what)
+            if found and found["sum"]:
+                yield f"{neutral(name)}: {_counted(int(found['sum']), words[0])} {words[1]}"
     for note in summary.get("notes") or ():
         yield neutral(note, limit=500)
 
