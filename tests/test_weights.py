@@ -468,23 +468,24 @@ def test_nothing_heavy_is_imported_to_find_out():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root, timeout=60)
 
 
-def test_two_fetches_of_the_same_weights_wait_for_each_other(tiny):
+def test_fetches_of_the_same_weights_wait_for_each_other_and_one_does_the_work(tiny):
     tiny.downloaded("tiny")
-    lines: list[str] = []
-    waiting = threading.Event()
+    said: tuple[list[str], ...] = ([], [])
+    waiting = tuple(threading.Event() for _ in said)
 
-    def progress(line: str) -> None:
-        lines.append(line)
-        waiting.set()
+    def fetch(lines: list[str], event: threading.Event) -> None:
+        weights.fetch("tiny", on_progress=lambda line: (lines.append(line), event.set()))
 
-    lock = FileLock(tiny.root / ".tiny.lock")
-    with lock:
-        other = threading.Thread(target=weights.fetch, args=("tiny",), kwargs={"on_progress": progress})
-        other.start()
-        assert waiting.wait(20)
+    threads = [threading.Thread(target=fetch, args=pair) for pair in zip(said, waiting, strict=True)]
+    with FileLock(tiny.root / ".tiny.lock"):
+        for thread in threads:
+            thread.start()
+        assert all(event.wait(20) for event in waiting)
         assert not weights.present("tiny")
-    other.join(20)
-    assert lines[0] == "another process is fetching tiny: waiting for it"
+    for thread in threads:
+        thread.join(20)
+    assert [lines[0] for lines in said] == ["another process is fetching tiny: waiting for it"] * 2
+    assert min(len(lines) for lines in said) == 1  # the second found them in place
     assert weights.present("tiny")
 
 
