@@ -16,7 +16,8 @@ pytest.importorskip("torch", reason="torch is not installed: pip install 'peakbe
 pytest.importorskip("transformers", reason="transformers is not installed: pip install 'peakbench[models]'")
 
 from peakbench.backends import weights
-from peakbench.backends.entailer import MODEL, TransformersEntailer, _batches, contradiction_label, open_entailer
+from peakbench.backends.entailer import MODEL, TransformersEntailer, _batches, _key, contradiction_label, open_entailer
+from peakbench.backends.vectors import default_cache
 from peakbench.errors import InputError
 
 LABELS = {0: "neutral", 1: "ENTAILMENT", 2: "Contradiction"}
@@ -139,6 +140,16 @@ def test_every_pair_is_judged_once(folder: Path, monkeypatch: pytest.MonkeyPatch
     # The border between premise and hypothesis counts.
     open_entailer("tiny", folder=folder).contradiction([("a", "bc"), ("ab", "c")])
     assert len(asked) == 5
+
+
+def test_a_judgement_that_cannot_be_one_is_made_again(folder: Path):
+    entailer = open_entailer("tiny", folder=folder)
+    true = entailer.contradiction(PAIRS[:2]).tolist()
+    cache, keys = default_cache(), [_key(pair) for pair in PAIRS[:2]]
+    assert cache is not None
+    damaged = [np.array(row, dtype=np.float32) for row in ([0.5, 0.25, 0.0], [0.6, 0.8])]
+    cache.put(entailer.identity, dict(zip(keys, damaged, strict=True)))
+    assert open_entailer("tiny", folder=folder).contradiction(PAIRS[:2]).tolist() == true
 
 
 def test_another_model_has_other_judgements(folder: Path, tmp_path: Path):

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from peakbench.analysis.evaluation import evaluate_stream
 from peakbench.builtins import open_registry
@@ -32,6 +34,11 @@ TASK = parse_task(
         },
     },
     where="test",
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(alphabet=st.characters()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
 )
 TEXT = parse_task({"id": "caption", "answer": "text", "prompt": {"user": "What is it?"}}, where="test")
 
@@ -119,6 +126,15 @@ class TestVerbalisation:
 
     def test_a_value_is_cut_at_200_characters(self):
         assert self.verbaliser.object({"color": "x" * 10_000}) == f"The color is {'x' * 200}."
+
+    @given(st.dictionaries(st.sampled_from(["color", "brand", "cut"]), JSON))
+    @settings(max_examples=100, deadline=None)
+    def test_any_object_makes_bounded_sentences(self, value: Any):
+        said = self.verbaliser.object(value)
+        assert len(said) <= len("The color is . The brand is .") + 2 * 200
+        assert (said == "") == (not value.keys() & {"color", "brand"})
+        spoken = [name for name in ("color", "brand") if self.verbaliser.text(value.get(name))]
+        assert self.verbaliser.object(value, absent=False) == self.verbaliser.object(value, spoken)
 
     def test_lists_lose_their_nulls(self):
         assert self.verbaliser.object({"color": ["Red", None, "n/a", "blue"]}) == "The color is red, blue."
