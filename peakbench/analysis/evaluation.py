@@ -298,8 +298,7 @@ class _Pass:
         scored = self._scorer.score(predictions, references, [prompts[place] for place in group])
         once = [sample.reference for sample, _ in asked]
         floors = {
-            name: self._floor_scorer.score([answer] * len(once), once, prompts)
-            for name, answer in self._floors.items()
+            name: self._floor_scorer.score([answer] * len(once), once, prompts) for name, answer in self._floors.items()
         }
         if self.broken.keys() - self._known:
             raise _MetricBroke

@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from peakbench.cli.base import Command, json_option, resume_command, write_json, write_page
 
+if TYPE_CHECKING:
+    from peakbench.runs import Run, SampleView
+
 
 @click.command(cls=Command)
 @click.argument("run", type=click.Path())
 @click.option("--sample", "sample_id", metavar="ID", help="Show one sample: what was asked, answered and scored.")
+@click.option("--explain", is_flag=True, help="Take the sample's scores apart, term by term, in words.")
+@click.option(
+    "--definitions",
+    type=click.Path(),
+    metavar="FILE",
+    multiple=True,
+    help="Your own metric definitions, to explain by.",
+)
 @click.option("--format", "form", type=click.Choice(["plain", "markdown"]), help="How the page is written.")
 @json_option
-def show(run: str, sample_id: str | None, form: str | None, as_json: bool) -> None:
+def show(
+    *,
+    run: str,
+    sample_id: str | None,
+    explain: bool,
+    definitions: tuple[str, ...],
+    form: str | None,
+    as_json: bool,
+) -> None:
     """Show the summary of RUN, a run directory, or one of its samples."""
     from peakbench import api
     from peakbench.report.sample import sample_page
     from peakbench.report.summary import summary_page
 
+    if explain and sample_id is None:
+        raise click.UsageError("--explain takes a sample apart; name it: --sample ID")
     found = api.load_run(run)
     if sample_id is not None:
         view = found.sample(sample_id)
+        if explain:
+            _explain(found, view, definitions, form, as_json)
+            return
         if as_json:
             write_json(_as_json(view))
             return
@@ -31,6 +56,37 @@ def show(run: str, sample_id: str | None, form: str | None, as_json: bool) -> No
         write_json(found.summary)
     else:
         write_page(summary_page(found.summary, path=run, resume=resume_command(run)), form)
+
+
+def _explain(run: Run, view: SampleView, definitions: Sequence[str], form: str | None, as_json: bool) -> None:
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from peakbench.backends import open_tools
+    from peakbench.builtins import open_registry
+    from peakbench.report.explanation import explain
+    from peakbench.report.terms import explanation_page
+
+    registry, tools = open_registry(extra=[Path(file) for file in definitions]), open_tools()
+    signatures = {name: entry["signature"] for name, entry in run.summary["metrics"].items()}
+    predictions = {prediction.repeat: prediction for prediction in view.predictions}
+    explanations = [
+        explain(
+            predictions[row["repeat"]],
+            view.record.reference,
+            row,
+            task=run.task,
+            registry=registry,
+            tools=tools,
+            signatures=signatures,
+        )
+        for row in view.scores
+        if row["repeat"] in predictions
+    ]
+    if as_json:
+        write_json([asdict(one) for one in explanations])
+    else:
+        write_page(explanation_page(explanations), form)
 
 
 def _as_json(view: Any) -> dict[str, Any]:
