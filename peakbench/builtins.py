@@ -102,9 +102,9 @@ def peakbench_metric_definitions() -> Iterable[Path | Mapping[str, Any]]:
 @hookimpl
 def peakbench_comparators() -> Iterable[ComparatorKind]:
     """Return the comparators that ship."""
-    from peakbench.metrics.comparators import COMPARATORS
+    from peakbench.metrics import comparators, semantic
 
-    return COMPARATORS
+    return [*comparators.COMPARATORS, *semantic.COMPARATORS]
 
 
 @hookimpl

@@ -7,7 +7,7 @@ import pytest
 
 from peakbench.metrics import semantic as room
 from peakbench.metrics.base import Batch, Cells, MetricInfo, NoParameters, Tools
-from peakbench.metrics.semantic import KINDS, SemanticMetric
+from peakbench.metrics.semantic import KINDS, Cosines, SemanticMetric
 from peakbench.records import Prediction
 
 INFO = MetricInfo(
@@ -100,16 +100,17 @@ def test_every_string_is_encoded_once():
 
 def test_memo_is_bounded_and_forgetting_changes_nothing(monkeypatch):
     monkeypatch.setattr(room, "_MEMO_BYTES", 2000)
-    bounded = SemanticMetric(INFO, FakeEncoder())
+    memo = Cosines(FakeEncoder())
+    bounded = SemanticMetric(INFO, memo)
     for start in range(1, 40):
         texts = [("r" * start, "r" * i + "g" * start) for i in range(start, start + 5)]
-        free = SemanticMetric(INFO, FakeEncoder())
+        free = SemanticMetric(INFO, Cosines(FakeEncoder()))
         of = cells([range(5)], texts)
         assert bounded.score_batch(batch(1, of)).values == free.score_batch(batch(1, of)).values
-        assert bounded._memo_bytes <= 2000
-        assert len(bounded._memo) <= 3
+        assert memo._memo_bytes <= 2000
+        assert len(memo._memo) <= 3
     bounded.score_batch(batch(1, cells([[0]], [("r" * 300, "g" * 300)])))
-    assert max(map(len, bounded._memo)) <= 256
+    assert max(map(len, memo._memo)) <= 256
 
 
 def test_a_broken_encoder_is_named():

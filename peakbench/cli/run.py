@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import click
 from peakbench.cli.base import Command, PanelOption, json_option, resume_command, say, write_json, write_page
 from peakbench.cli.options import resolve_options, with_settings
 from peakbench.config import FIELDS, Resolved, option_name
-from peakbench.errors import ConfigError, EndpointError, EndpointRefused, StoreError, nearest
+from peakbench.errors import ConfigError, EndpointError, EndpointRefused, StoreError, TaskError, nearest
 
 if TYPE_CHECKING:
     from peakbench.api import Plan
@@ -188,7 +188,9 @@ def _progress(
         if directory.task.answer == "json":
             window = 8 * event.workers + 256
             samples = directory.samples()
-            scorer = RunningScore(directory.task, registry, samples, repair=settings.repair, window=window)
+            # A comparator that needs a model scores at the end: no model is loaded beside the asking.
+            with suppress(TaskError):
+                scorer = RunningScore(directory.task, registry, samples, repair=settings.repair, window=window)
 
     return Progress(running=lambda batch: scorer(batch) if scorer else None, on_started=started)
 

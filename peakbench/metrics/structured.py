@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from peakbench.metrics.base import NO_FIELDS, Batch, Cells, Floats, MetricInfo, MetricKind, Scores, Setting
+from peakbench.metrics.calibration import shipped_calibration
 from peakbench.records import OUTCOMES
 from peakbench.values import shipped_table
 
@@ -145,13 +146,18 @@ def _shape_signature(setting: Setting) -> list[str]:
 
 
 def _scoring_signature(setting: Setting) -> str:
-    """Hash what decides weighted_score: fields, weights, comparators, the synonym tables they name."""
+    """Hash what decides weighted_score: fields, weights, comparators, the tables, mappings and models they use."""
     fields: dict[str, Any] = {}
     for name, field in setting.task.fields.items():
         comparator = {"kind": field.comparator.kind, **field.comparator.parameters}
         table = comparator.get("table")
         if field.comparator.kind == "synonyms" and isinstance(table, str):
             comparator["table"] = shipped_table(table).identity
+        if field.comparator.kind.startswith("semantic") and setting.tools.encoder is not None:
+            comparator["encoder"] = setting.tools.encoder.identity
+        mapping = comparator.get("mapping", "garment")
+        if field.comparator.kind == "semantic_calibrated" and isinstance(mapping, str):
+            comparator["mapping"] = shipped_calibration(mapping).digest
         fields[name] = [field.weight, comparator, field.type, field.many]
     return f"scoring:{_digest(fields)}"
 
