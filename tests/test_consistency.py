@@ -24,7 +24,7 @@ from peakbench.metrics.base import Batch, MetricInfo, NoParameters, Scores, Tool
 from peakbench.metrics.consistency import KINDS, TOO_FEW, answer_text, equal_share, flip_share
 from peakbench.records import Completion, Prediction, Response
 from peakbench.tasks import Task, parse_task
-from peakbench.testing import Asked, ScriptedEndpoint
+from peakbench.testing import Asked, Reply, ScriptedEndpoint
 from peakbench.values import fold_nulls
 
 KIND = {kind.name: kind for kind in KINDS}
@@ -296,6 +296,21 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["consistency", d]) == 0
     assert "ask with --repeats 2 or more" in capsys.readouterr().out
     assert main(["consistency", str(tmp_path / "no")]) == 2
+
+
+def test_failed_and_unread_answers_are_named(tmp_path: Path) -> None:
+    def reply(asked: Asked) -> Any:
+        return [answer("red"), Reply(status=400), "no JSON", "no JSON"][asked.turn]
+
+    with ScriptedEndpoint(reply) as server:
+        run = ask(server, tmp_path / "r", repeats=4, workers=1, limit=2)
+    found = agreement([run.directory], fold_nulls([]))
+    # one read answer and two that are the same text: 1 of 3 pairs
+    assert found.runs[0].identical.value == pytest.approx(1 / 3)
+    assert found.verdict[1:] == (
+        "2 failed answers are left out.",
+        "4 of 6 answers cannot be read: they are identical where their texts are.",
+    )
 
 
 def test_runs_of_other_tasks_are_refused(tmp_path: Path) -> None:

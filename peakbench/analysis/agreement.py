@@ -239,8 +239,16 @@ def _verdict(within: Sequence[Within], between: Between | None, sampled: bool) -
         lines.append("Both runs had the same number of workers: what differs between them is not concurrency.")
     if sampled:
         lines.append("The temperature is above 0, and each repeat has a seed of its own: repeats differ by intention.")
-    if any(one.failed for one in within):
-        lines.append("Failed answers are left out.")
+    return lines + _left_out(within)
+
+
+def _left_out(within: Sequence[Within]) -> list[str]:
+    """Say what the shares do not count, or count in another way."""
+    failed, unread = sum(one.failed for one in within), sum(one.unread for one in within)
+    lines = [f"{failed:,} failed answers are left out."] if failed else []
+    if unread:
+        answers = sum(one.answers for one in within)
+        lines.append(f"{unread:,} of {answers:,} answers cannot be read: they are identical where their texts are.")
     return lines
 
 
@@ -270,10 +278,11 @@ def _alone(run: Within) -> list[str]:
     if share is None:
         return ["No sample has two answers: ask with --repeats 2 or more."]
     if share == 1:
-        return [f"Every repeat at {_workers(run)} has the same answer."]
+        return [f"Every repeat at {_workers(run)} has the same answer.", *_left_out([run])]
     return [
         f"{_percent(1 - share)} of the pairs of repeats differ at {_workers(run)}. Is it the server's concurrency? Ask "
-        "the same at another number of workers, and compare the two runs."
+        "the same at another number of workers, and compare the two runs.",
+        *_left_out([run]),
     ]
 
 
