@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
@@ -136,6 +137,28 @@ def test_a_task_that_needs_an_encoder_is_refused_without_one():
         build(Encoder("other@0"), kind="semantic_calibrated")
     with pytest.raises(TaskError, match="unknown calibration 'garmet'.*did you mean 'garment'"):
         build(Encoder(), kind="semantic_calibrated", mapping="garmet")
+
+
+def test_a_run_that_needs_an_encoder_is_refused_before_asking(tmp_path):
+    import peakbench
+    from peakbench.builtins import DEMO
+    from peakbench.testing import ScriptedEndpoint
+
+    shutil.copy(DEMO / "images" / "g01.jpg", tmp_path / "a.jpg")
+
+    path = tmp_path / "task.json"
+    path.write_text(task(kind="semantic").model_dump_json(exclude_defaults=True), encoding="utf-8")
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"id": "a", "images": ["a.jpg"], "reference": {"color": "red"}}\n', encoding="utf-8")
+    with ScriptedEndpoint('{"color": "red"}') as server:
+        with pytest.raises(TaskError, match=r"the weights of all-mpnet|not installed"):
+            peakbench.run(endpoint=server.url, model="m", task=path, data=data, out=tmp_path / "run")
+        assert server.requests == 0
+        done = peakbench.run(
+            endpoint=server.url, model="m", task=path, data=data, out=tmp_path / "run", encoder=Encoder(red=0)
+        )
+        assert server.requests == 1
+    assert done.summary["metrics"]["weighted_score"]["value"] == 1
 
 
 def test_signatures_name_the_encoder_and_the_mapping():

@@ -272,6 +272,19 @@ def test_known_cosines_of_the_real_model(mpnet):
     assert encoder.encode(words) == pytest.approx(plain(mpnet, words), abs=1e-5)
 
 
+@pytest.mark.timeout(300)
+def test_onnx_equals_torch_over_the_garment_vocabulary(mpnet):
+    """Where the export is not there yet it is made, half a minute."""
+    for package in ("onnxruntime", "onnx", "onnxscript"):
+        pytest.importorskip(package, reason="pip install 'peakbench[onnx]'")
+    words = garment_words()[::4]
+    exact = open_encoder(folder=mpnet, cached=False).encode(words)
+    found = open_encoder(folder=mpnet, engine="onnx", cached=False).encode(words)
+    assert len(words) > 100
+    assert np.abs(found @ found.T - exact @ exact.T).max() < 1e-4
+    assert np.abs(np.einsum("ij,ij->i", found, exact) - 1).max() < 1e-4
+
+
 # -- kept vectors ------------------------------------------------------------------------------------------------------
 
 

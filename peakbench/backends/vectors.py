@@ -115,18 +115,20 @@ class VectorCache:
 
     def _shrink(self, connection: sqlite3.Connection) -> None:
         """Drop what was not used for longest once the file is too large."""
-        pages = _number(connection, "PRAGMA page_count") - _number(connection, "PRAGMA freelist_count")
-        size = pages * _number(connection, "PRAGMA page_size")
-        if size <= self.max_bytes:
+        page = _number(connection, "PRAGMA page_size")
+        used = (_number(connection, "PRAGMA page_count") - _number(connection, "PRAGMA freelist_count")) * page
+        if used <= 0.95 * self.max_bytes:
             return
         count = _number(connection, "SELECT count(*) FROM vectors")
-        excess = min(count, int(count * (1 - 0.9 * self.max_bytes / size)) + 1)
+        excess = min(count, int(count * (1 - 0.85 * self.max_bytes / used)) + 1)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(
                 "DELETE FROM vectors WHERE id IN (SELECT id FROM vectors ORDER BY used, id LIMIT ?)", (excess,)
             )
-        connection.executescript("PRAGMA incremental_vacuum")  # execute() would give back one page
+        # What is written next takes the pages that are free now; they go back only where the file is too large.
+        if _number(connection, "PRAGMA page_count") * page > self.max_bytes:
+            connection.executescript("PRAGMA incremental_vacuum")  # execute() would give back one page
 
     def _attempt(self, work: Callable[[sqlite3.Connection], dict[str, Vector] | None]) -> dict[str, Vector] | None:
         try:
@@ -152,7 +154,8 @@ class VectorCache:
                 _create(connection)
             elif (application, _number(connection, "PRAGMA user_version")) != (_APPLICATION, _VERSION):
                 raise sqlite3.OperationalError("it is another database")
-            connection.execute("PRAGMA synchronous = NORMAL")
+            # A stopped process harms nothing; a power cut may, and then the file is started anew.
+            connection.execute("PRAGMA synchronous = OFF")
         except BaseException:
             connection.close()
             raise
