@@ -73,6 +73,26 @@ def row(text: str, name: str) -> list[str]:
     return next(re.split(r"  +", line.strip()) for line in text.splitlines() if line.strip().startswith(name))
 
 
+@pytest.mark.parametrize(
+    ("structured", "metrics", "counted"),
+    [
+        ("off", {}, None),
+        ("json_object", {}, "8 whole answers"),  # 92 of 100 are strict
+        ("json_schema", {"schema_valid_rate": metric(value=0.99, n=100)}, "1 whole answer"),
+        ("json_schema", {"schema_valid_rate": metric(value=1.0, n=100)}, None),
+    ],
+)
+def test_guided_decoding_that_was_not_honoured_is_said(structured, metrics, counted):
+    asked = summary(metrics=metrics)
+    asked["run"]["sampling"] = {"structured": structured}
+    text = summary_page(asked).text()
+    assert ("the server may have ignored it" in text) == (counted is not None)
+    assert counted is None or f"({structured}) was asked for, and {counted} " in text
+    # an answer that was cut off cannot be held against the server
+    asked["samples"]["truncated"] = 8
+    assert "ignored" not in summary_page(asked).text()
+
+
 def test_the_whole_page_as_plain_text():
     assert summary_page(summary(), path="runs/qwen").text() == (
         "qwen on photos\n"

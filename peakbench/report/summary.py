@@ -298,6 +298,12 @@ def _notes(summary: Summary, resume: str | None) -> Iterator[str]:
         yield f"{_counted(left, 'request')} without an answer; ask again: {neutral(resume or '--resume')}"
     if samples.get("truncated"):
         yield f"{_counted(samples['truncated'], 'answer')} cut off at the token limit: raise --max-tokens"
+    structured = (summary["run"].get("sampling") or {}).get("structured", "off")
+    if structured != "off" and (unfit := _unfit(summary, structured)):
+        yield (
+            f"guided decoding ({structured}) was asked for, and {_counted(unfit, 'whole answer')} "
+            "not as asked: the server may have ignored it"
+        )
     entries = [*metrics.values(), *(summary.get("fields") or {}).values()]
     entries += [
         one
@@ -324,6 +330,16 @@ def _notes(summary: Summary, resume: str | None) -> Iterator[str]:
                 yield f"{neutral(name)}: {_counted(int(found['sum']), words[0])} {words[1]}"
     for note in summary.get("notes") or ():
         yield neutral(note, limit=500)
+
+
+def _unfit(summary: Summary, structured: str) -> int:
+    """How many answers that were not cut off do not have the form that was asked for."""
+    samples, valid = summary["samples"], summary["metrics"].get("schema_valid_rate") or {}
+    answered = int(samples["answers"]) - _failed(summary)
+    fit = int(samples["strict"])
+    if structured == "json_schema" and valid.get("value") is not None:
+        fit = round(valid["value"] * answered)
+    return max(0, answered - fit - int(samples.get("truncated") or 0))
 
 
 def _counted(count: int, noun: str) -> str:
