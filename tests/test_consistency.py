@@ -256,11 +256,11 @@ def test_a_server_that_depends_on_concurrency_is_found_out(tmp_path: Path) -> No
 
 
 def test_a_server_that_varies_anyway_is_not_blamed_on_concurrency(tmp_path: Path) -> None:
-    # each sample: red, blue, green in turn over both runs, whatever the workers are
-    with ScriptedEndpoint(lambda asked: answer(["red", "blue", "green"][asked.turn % 3])) as server:
-        one = ask(server, tmp_path / "one", repeats=3, workers=1)
+    # each sample: red, blue, green over its repeats, by the seed, so whatever the workers are and who is first
     colors = ["red", "blue", "green"]
-    with ScriptedEndpoint(lambda asked: answer(colors[(asked.turn + 1) % 3])) as server:
+    with ScriptedEndpoint(lambda asked: answer(colors[asked.body["seed"] % 3])) as server:
+        one = ask(server, tmp_path / "one", repeats=3, workers=1)
+    with ScriptedEndpoint(lambda asked: answer(colors[(asked.body["seed"] + 1) % 3])) as server:
         many = ask(server, tmp_path / "many", repeats=3, workers=4)
     found = agreement([one.directory, many.directory], fold_nulls([]))
     assert found.between is not None
