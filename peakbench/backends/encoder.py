@@ -46,7 +46,7 @@ def open_encoder(
     Args:
         id: which weights.
         engine: ``torch`` is the reference, sentence-transformers on the processor; ``onnx`` is ONNX Runtime, the same
-            within 1e-4 in cosine and about twice as fast. Its file is made once, beside the weights.
+            within 1e-4 in cosine and a third faster. Its file is made once, beside the weights.
         precision: ``float32``, or by name ``bfloat16`` (torch alone), whose error docs/calibration.md gives.
         folder: where the weights lie, instead of where ``peakbench weights`` puts them.
         cached: keep vectors between runs (``PEAKBENCH_VECTORS``: a path, or ``off``).
