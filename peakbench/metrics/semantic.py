@@ -33,19 +33,22 @@ from peakbench.values import text_form
 
 _MEMO_BYTES = 64 << 20
 _MEMO_CHARS = 256
+_SHARE = 8
 _NO_ENCODER = "no sentence encoder is loaded"
 
 
 class Cosines:
     """The cosine of two texts in [0, 1]; identical texts have 1 and are not encoded, an empty one has 0.
 
-    Every distinct string is encoded once a call; vectors of short strings are kept, at most 64 MiB of them.
-    ``mapping``: what a cosine is worth, where it is not to be taken as it is.
+    Every distinct string is encoded once a call; vectors of short strings are kept, at most 64 MiB of them, or one
+    ``share`` of that where several fields have comparators. ``mapping``: what a cosine is worth, where it is not to be
+    taken as it is.
     """
 
-    def __init__(self, encoder: Encoder, mapping: Calibration | None = None) -> None:
+    def __init__(self, encoder: Encoder, mapping: Calibration | None = None, *, share: int = 1) -> None:
         self.encoder = encoder
         self.mapping = mapping
+        self._share = share
         self._memo: dict[str, npt.NDArray[np.float32]] = {}
         self._memo_bytes = 0
 
@@ -81,7 +84,7 @@ class Cosines:
         for text, vector in zip(new, encoded, strict=True):
             found[text] = vector
             if len(text) <= _MEMO_CHARS:
-                if self._memo_bytes + size > _MEMO_BYTES:
+                if self._memo_bytes + size > _MEMO_BYTES // self._share:
                     self._memo.clear()
                     self._memo_bytes = 0
                 self._memo[text] = vector.copy()
@@ -188,14 +191,14 @@ def _needed(name: str, tools: Tools) -> Encoder:
 
 
 def _semantic(parameters: SemanticParameters, tools: Tools) -> Semantic:
-    return Semantic(Cosines(_needed("semantic", tools)), parameters.pass_mark)
+    return Semantic(Cosines(_needed("semantic", tools), share=_SHARE), parameters.pass_mark)
 
 
 def _semantic_calibrated(parameters: CalibratedComparatorParameters, tools: Tools) -> Semantic:
     encoder, mapping = _needed("semantic_calibrated", tools), parameters.calibration
     if not mapping.fits(encoder.identity):
         raise TaskError(_other_model(mapping, encoder), hint="use 'semantic', or fit a mapping for this encoder")
-    return Semantic(Cosines(encoder, mapping), parameters.pass_mark)
+    return Semantic(Cosines(encoder, mapping, share=_SHARE), parameters.pass_mark)
 
 
 KINDS: tuple[MetricKind, ...] = (
