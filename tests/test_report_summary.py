@@ -449,3 +449,18 @@ def test_a_running_score_that_fails_goes_silent_and_ends_nothing():
         progress._stop.wait(0.05)
     assert "1 answered" in out.getvalue()
     assert "weighted" not in out.getvalue()
+
+
+def test_what_a_metric_says_of_single_fields_stands_in_the_field_table():
+    """1.8 over 2 answers is 90 %; 0.5 over 4 is 12.5 %; a field that a metric does not know has a dash."""
+    shown = summary(
+        metrics={
+            "sbert": metric(beside={"cosine.type": {"sum": 1.8, "n": 2}}),
+            "hallucination": metric(beside={"contradiction.type": {"sum": 0.5, "n": 4}, "cut": {"sum": 0, "n": 4}}),
+        }
+    )
+    text = summary_page(shown).text()
+    header = next(line for line in text.splitlines() if "weight" in line)
+    assert re.split(r"  +", header.strip())[4:6] == ["sbert", "contradicted"]
+    assert row(text, "type")[4:6] == ["90.0", "12.5"]
+    assert "contradicted" not in summary_page(summary()).text()

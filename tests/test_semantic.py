@@ -127,3 +127,14 @@ def test_a_broken_encoder_is_named():
 
     with pytest.raises(ValueError, match="not finite"):
         build(NotFinite()).score_batch(batch(1, cells([[0]], [("r", "g")])))
+
+
+def test_the_cosine_of_each_field_stands_beside_the_mean():
+    """Two fields, the second without a value on either side in row 0: it is left out of its field's mean."""
+    scores = build(FakeEncoder()).score_batch(batch(2, cells([[0, -2], [-1, 1]], [("a", "a"), ("b", "b")])))
+    assert scores.values.tolist() == [1.0, 0.5]
+    first, second = scores.beside.values()
+    assert list(scores.beside) == ["cosine.a", "cosine.b"]
+    assert first.tolist() == [1.0, 0.0]
+    assert second[1] == 1.0
+    assert np.isnan(second[0])

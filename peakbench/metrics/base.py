@@ -141,13 +141,22 @@ class Cells:
         ``values``: shape (len(texts),), the score of each pair. A field whose pair cannot be compared scores 0, a row
         without any value 1; a row whose reference has no field is unscored.
         """
-        counted = self.pairs != -2
-        table = np.append(values, 0.0)  # index -1: a pair that cannot be compared
-        sums = np.where(counted, table[np.maximum(self.pairs, -1)], 0.0).sum(axis=1)
-        counts = counted.sum(axis=1)
+        counted, found = self._figures(values)
+        sums, counts = found.sum(axis=1), counted.sum(axis=1)
         means = np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
         scored: Bools = np.asarray(self.expected.any(axis=1), dtype=np.bool_)
         return Scores(means, scored, dict.fromkeys(np.flatnonzero(~scored).tolist(), NO_FIELDS))
+
+    def by_field(self, values: Floats) -> dict[str, Floats]:
+        """Return each field's scores, as :meth:`mean_over_values` reads them: shape (n,), NaN where it is left out."""
+        counted, found = self._figures(values)
+        figures = np.where(counted, found, np.nan)
+        return {name: figures[:, column] for column, name in enumerate(self.names)}
+
+    def _figures(self, values: Floats) -> tuple[Bools, Floats]:
+        counted: Bools = self.pairs != -2
+        table = np.append(values, 0.0)  # index -1: a pair that cannot be compared
+        return counted, np.where(counted, table[np.maximum(self.pairs, -1)], 0.0)
 
 
 @dataclass(slots=True)

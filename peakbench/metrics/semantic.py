@@ -95,7 +95,8 @@ class Cosines:
 class SemanticMetric:
     """:class:`Cosines` of answer and reference; for JSON tasks the mean over the fields with a value.
 
-    Without an encoder every row is unscored with ``missing``: nothing else stands in for it.
+    Beside them stands ``cosine.<field>``, each field's own. Without an encoder every row is unscored with ``missing``:
+    nothing else stands in for it.
     """
 
     requires: tuple[str, ...] = ()
@@ -110,7 +111,10 @@ class SemanticMetric:
         if self._cosines is None:
             return Scores.none(len(batch), self._missing)
         if batch.cells is not None:
-            return batch.cells.mean_over_values(self._cosines.of(batch.cells.texts))
+            values = self._cosines.of(batch.cells.texts)
+            scores = batch.cells.mean_over_values(values)
+            scores.beside = {f"cosine.{name}": found for name, found in batch.cells.by_field(values).items()}
+            return scores
         absent = [row for row, reference in enumerate(batch.references) if reference is None]
         pairs = [
             ("", "") if reference is None else (text_form(reference), text_form(prediction.value))

@@ -20,8 +20,8 @@ ODDITIES = {
     "duplicate_keys": "with a key twice",
     "extra_keys": "with unknown keys",
 }
-CONTRADICTION = "contradiction."
-"""Before a field's name, beside a metric: the mean probability that the answer contradicts the reference there."""
+FIELD_FIGURES = {"sbert": ("sbert", "cosine"), "contradicted": ("hallucination", "contradiction")}
+"""Columns of the field table that a metric brings: the metric, and what stands before a field's name beside it."""
 _COUNTED_BESIDE = {
     "exact_but_contradicted": (
         "exact answer",
@@ -54,7 +54,7 @@ def summary_page(summary: Summary, *, path: str | None = None, resume: str | Non
         fields = {}
     page.add(metric_table(metrics, failed=_failed(summary) > 0))
     page.add(Lines([nothing], kind="note") if nothing else None)
-    page.add(field_table(fields, contradictions(metrics)))
+    page.add(field_table(fields, field_figures(metrics)))
     for table in slice_tables(summary.get("slices") or {}):
         page.add(table)
     page.add(_answers(summary["samples"]))
@@ -164,21 +164,26 @@ def interval(low: float | None, high: float | None) -> str:
     return "-" if low is None or high is None else f"{percent(low)}-{percent(high)}"
 
 
-def contradictions(metrics: Mapping[str, Summary]) -> dict[str, float]:
-    """Return each field's mean contradiction over the answers with a value, where an entailer judged them.
+def field_figures(metrics: Mapping[str, Summary]) -> dict[str, dict[str, float]]:
+    """Return what a metric says of single fields: by column and field, the mean over the answers with a value there.
 
-    >>> contradictions({"hallucination": {"beside": {"contradiction.color": {"sum": 0.5, "n": 2}}}})
-    {'color': 0.25}
+    >>> field_figures({"hallucination": {"beside": {"contradiction.color": {"sum": 0.5, "n": 2}}}})
+    {'contradicted': {'color': 0.25}}
     """
-    besides = ((name, one) for entry in metrics.values() for name, one in (entry.get("beside") or {}).items())
-    found = ((name.partition(CONTRADICTION), one) for name, one in besides if one["n"])
-    return {field: one["sum"] / one["n"] for (head, mark, field), one in found if mark and not head}
+    found: dict[str, dict[str, float]] = {}
+    for column, (metric, mark) in FIELD_FIGURES.items():
+        for name, one in ((metrics.get(metric) or {}).get("beside") or {}).items():
+            head, dot, field = name.partition(".")
+            if (head, dot) == (mark, ".") and one["n"]:
+                found.setdefault(column, {})[field] = one["sum"] / one["n"]
+    return found
 
 
-def field_table(fields: Mapping[str, Summary], contradicted: Mapping[str, float] | None = None) -> Table:
-    """One row a field: its weight, score, interval, mean contradiction, and what became of it in each answer."""
+def field_table(fields: Mapping[str, Summary], figures: Mapping[str, Mapping[str, float]] | None = None) -> Table:
+    """One row a field: its weight, score, interval, what metrics say of it, and what became of it in each answer."""
+    figures = figures or {}
     outcomes = [_OUTCOME_TITLES.get(name, name) for name in OUTCOMES]
-    columns = ["field", "weight", "score", "95 %", "contradicted", *outcomes]
+    columns = ["field", "weight", "score", "95 %", *FIELD_FIGURES, *outcomes]
     rows: list[list[str]] = []
     for name, entry in fields.items():
         weight = entry.get("weight")
@@ -188,13 +193,12 @@ def field_table(fields: Mapping[str, Summary], contradicted: Mapping[str, float]
                 "-" if weight is None else f"{weight:g}",
                 percent(entry.get("score")) + _mark(entry),
                 interval(entry.get("low"), entry.get("high")),
-                percent((contradicted or {}).get(name)),
+                *(percent(figures.get(column, {}).get(name)) for column in FIELD_FIGURES),
                 *(f"{entry.get(outcome) or 0:,}" for outcome in OUTCOMES),
             ]
         )
     dropped = {"unread"} if all(row[-1] == "0" for row in rows) else set()
-    if not contradicted:
-        dropped.add("contradicted")
+    dropped.update(column for column in FIELD_FIGURES if column not in figures)
     return _without(dropped, Table(columns, rows, "Fields, %"))
 
 
