@@ -69,8 +69,10 @@ def test_resume_asks_again_only_what_failed_and_doubles_nothing(tmp_path):
     with ScriptedEndpoint(ANSWER, faults=[every(3, Reply(status=400))]) as server:
         assert ask(server, out).summary["samples"]["failed"] == 8
     with ScriptedEndpoint(ANSWER) as server:
-        run = ask(server, out, resume=True)
+        run = ask(server, out, resume=True, workers=3)
         assert server.requests == 8
+    # 8 workers, then 3: the throughput is of neither
+    assert run.summary["performance"]["workers"] is None
     assert run.summary["samples"]["failed"] == 0
     answered = [line["sample_id"] for line in journal(out) if line["error"] is None]
     assert len(answered) == len(set(answered)) == 24

@@ -99,6 +99,8 @@ def evaluate(
         StoreError: the run cannot be read or written.
     """
     repeats = run.run.repeats
+    # a resumed run may have had another number of workers; then its throughput is of no one number
+    workers = {session.workers for session in run.run.sessions} or {run.run.workers}
     index = run.index()
     try:
 
@@ -118,7 +120,7 @@ def evaluate(
             slices=slices,
             resamples=resamples,
             seed=seed,
-            workers=run.run.workers,
+            workers=workers.pop() if len(workers) == 1 else None,
             wall_s=run.wall_s(),
             run=run.run.model_dump(mode="json") | {"repair": repair},
             write_rows=run.write_scores,
@@ -157,7 +159,7 @@ def evaluate_stream(
         samples: gives all samples without reading completions, for the first pass; default: from ``records``.
         repeats: how often each sample was to be asked; what is missing counts as unasked.
         kept: up to so many samples intervals are resampled, above it they are normal.
-        workers, wall_s: of the asking, None where the answers came from elsewhere.
+        workers, wall_s: of the asking, None where the answers came from elsewhere, or the number of workers changed.
         run: what stands under ``run`` in the summary.
         write_rows: takes the iterator of the lines of scores.jsonl and exhausts it.
         metrics, task, comparators, nulls, repair, slices, resamples, seed, on_progress: as in :func:`evaluate`.
