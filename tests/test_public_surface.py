@@ -15,7 +15,7 @@ from peakbench.api.options import Options
 PUBLIC = {
     "AttemptFailed", "Batch", "Cells", "Comparator", "ComparatorKind", "Completion", "ConfigError", "DataError",
     "DataProblem", "Encoder", "Endpoint", "EndpointError", "EndpointGone", "EndpointProvider", "EndpointRefused",
-    "Entailer", "Failure", "ImageError", "ImageSource", "InputError", "Metric", "MetricInfo", "MetricKind",
+    "Entailer", "Failure", "ImageError", "ImageSource", "InputError", "Lexicon", "Metric", "MetricInfo", "MetricKind",
     "MissingDependency", "NoParameters", "PeakBenchError", "Plan", "PluginError", "Prediction", "Reader",
     "RegistryError", "Request", "Response", "Run", "RunOptions", "Sample", "SampleView", "Sampling", "Scores",
     "Setting", "StoreError", "Task", "TaskError", "TaskField", "Tools", "Transport", "__version__", "arun", "hookimpl",
