@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -103,8 +104,8 @@ class _ModelEncoder(LocalModel):
                 rows[places] = made
         return np.empty((0, 0), dtype=np.float32) if rows is None else rows
 
-    def _rows(self, texts: list[str]) -> Vector:
-        raise NotImplementedError
+    @abstractmethod
+    def _rows(self, texts: list[str]) -> Vector: ...
 
 
 def _alike(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -21,7 +22,7 @@ CHARACTERS = 1 << 16
 """A text is cut here before a tokenizer sees it: far beyond what any of the models reads."""
 
 
-class LocalModel:
+class LocalModel(ABC):
     """A model that loads at the first text, once, whatever the thread; ``suffix``: what else decides its numbers."""
 
     suffix = ""
@@ -53,8 +54,8 @@ class LocalModel:
             self._loaded = self._load()
         return self._loaded
 
-    def _load(self) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _load(self) -> Any: ...
 
 
 def verified(id: str) -> tuple[Path, str | None]:
