@@ -21,6 +21,9 @@ TEXTS = ("response", "text", "answer", "prediction")
 MAX_LINE = 32 * 1024 * 1024
 """Bytes of one line that are read at most."""
 
+MAX_REPEATS = 10_000
+"""Scoring looks for this many answers a sample at most: a wild number in one line must not make it look for more."""
+
 
 def read_answers(path: Path) -> Iterator[Completion | DataProblem]:
     """Yield a completion a line, and a problem for each line that holds none.
@@ -55,8 +58,8 @@ def _answer(line: bytes, where: str) -> Completion | DataProblem:
     if not isinstance(sample_id, str | int) or isinstance(sample_id, bool):
         return DataProblem(where, "no 'id'")
     repeat = value.get("repeat", 0)
-    if not isinstance(repeat, int) or isinstance(repeat, bool) or repeat < 0:
-        return DataProblem(where, f"'repeat' is {repeat!r}; expected 0, 1, 2, ...")
+    if not isinstance(repeat, int) or isinstance(repeat, bool) or not 0 <= repeat < MAX_REPEATS:
+        return DataProblem(where, f"'repeat' is {repeat!r:.40}; expected a whole number from 0 to {MAX_REPEATS - 1}")
     attempts = value["attempts"] if isinstance(value.get("attempts"), int) else 0
     if isinstance(value.get("error"), Mapping):
         return Completion(str(sample_id), repeat, None, _failure(value["error"]), attempts=attempts)

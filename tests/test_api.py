@@ -226,12 +226,14 @@ class TestAnswersFromElsewhere:
             {"id": "zzz", "response": "{}"},
             {"id": "g01", "response": "{}"},
             {"id": "g03", "response": "{}", "repeat": -1},
+            {"id": "g03", "response": "{}", "repeat": 10**12},
         )
         with pytest.raises(DataError) as caught:
             pb.score(answers=answers, data=DEMO, out=tmp_path / "r")
         text = str(caught.value)
         for words in ("a.jsonl:2: not JSON", "a.jsonl:3: no 'id'", "a.jsonl:4: 'text' is int", "a.jsonl:5: no answer",
-                      "'zzz' is no sample", "'g01' is answered more than once", "a.jsonl:8: 'repeat'"):  # fmt: skip
+                      "'zzz' is no sample", "'g01' is answered more than once", "a.jsonl:8: 'repeat'",
+                      "a.jsonl:9: 'repeat' is 1000000000000; expected a whole number from 0 to 9999"):  # fmt: skip
             assert words in text
         assert not (tmp_path / "r").exists()
 

@@ -282,4 +282,4 @@ class TestBounds:
         assert peak < 150e6
 
     def test_json_of_the_reference_is_not_ascii(self):
-        assert room._serialised({"a": "é"}) == json.dumps({"a": "é"}, ensure_ascii=False) == '{"a": "é"}'
+        assert room.serialised({"a": "é"}) == json.dumps({"a": "é"}, ensure_ascii=False) == '{"a": "é"}'

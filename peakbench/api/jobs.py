@@ -96,11 +96,7 @@ class Job:
 
     def left(self, directory: RunDirectory, index: JournalIndex) -> int:
         """How many requests have no answer yet."""
-        repeats = self.options.repeats
-        if not len(index):
-            return directory.run.data.samples * repeats
-        pairs = ((record.id, repeat) for record in directory.samples() for repeat in range(repeats))
-        return sum(not index.answered(*pair) for pair in pairs)
+        return directory.run.data.samples * self.options.repeats - index.answered_total
 
     def request(self, sample: Sample, record: SampleRecord, repeat: int) -> Request | Completion:
         """Return the request for one sample, or the failed completion that says why there is none."""

@@ -6,6 +6,7 @@ Values of answers that cannot be read, and of failed ones, are settled by the sc
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -177,6 +178,27 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.predictions)
+
+
+def serialised(value: JSONValue) -> str:
+    """Return a value as a metric with ``view: "raw"`` reads it: a text as it is, anything else as JSON.
+
+    >>> serialised({"color": "grün"}), serialised("grün")
+    ('{"color": "grün"}', 'grün')
+    """
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def as_written(prediction: Prediction) -> str:
+    """Return the whole text of an answer; an answer without one, such as a floor, is serialised.
+
+    >>> as_written(Prediction("p1", 0, "strict", {"color": None}))
+    '{"color": null}'
+    """
+    completion = prediction.completion
+    if completion is not None and completion.response is not None and completion.response.text is not None:
+        return completion.response.text
+    return "" if prediction.value is None else serialised(prediction.value)
 
 
 @runtime_checkable

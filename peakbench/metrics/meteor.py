@@ -13,7 +13,6 @@ that have a value on at least one side, in the form of :func:`peakbench.values.t
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -33,8 +32,9 @@ from peakbench.metrics.base import (
     NoParameters,
     Scores,
     Setting,
+    as_written,
+    serialised,
 )
-from peakbench.records import JSONValue, Prediction
 from peakbench.values import text_form
 
 ALPHA, BETA, GAMMA = 0.9, 3.0, 0.5
@@ -202,7 +202,7 @@ class MeteorMetric:
             if reference is None:
                 pairs.append(("", ""))
             elif self._view == "raw":
-                pairs.append((_serialised(reference), _as_written(prediction)))
+                pairs.append((serialised(reference), as_written(prediction)))
             else:
                 pairs.append((text_form(reference), text_form(prediction.value)))
         scored = np.ones(len(pairs), dtype=np.bool_)
@@ -220,17 +220,6 @@ class MeteorMetric:
                 self._memo.clear()
             self._memo.update((pair, found[pair]) for pair in kept)
         return np.fromiter((found[pair] for pair in pairs), np.float64, len(pairs))
-
-
-def _serialised(value: JSONValue) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _as_written(prediction: Prediction) -> str:
-    completion = prediction.completion
-    if completion is not None and completion.response is not None and completion.response.text is not None:
-        return completion.response.text
-    return "" if prediction.value is None else _serialised(prediction.value)
 
 
 def _lemma_values(lexicon: Lexicon, pairs: Pairs) -> Floats:

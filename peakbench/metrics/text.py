@@ -13,7 +13,6 @@ reference implementation's number as it stands. Both read the first 100,000 char
 
 from __future__ import annotations
 
-import json
 import re
 import string
 from collections import Counter
@@ -26,8 +25,18 @@ from pydantic import BaseModel
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import LCSseq, Levenshtein
 
-from peakbench.metrics.base import NO_REFERENCE, Batch, Floats, Ints, MetricInfo, MetricKind, Scores, Setting
-from peakbench.records import JSONValue, Prediction
+from peakbench.metrics.base import (
+    NO_REFERENCE,
+    Batch,
+    Floats,
+    Ints,
+    MetricInfo,
+    MetricKind,
+    Scores,
+    Setting,
+    as_written,
+    serialised,
+)
 from peakbench.values import text_form
 
 MAX_TEXT = 100_000
@@ -71,7 +80,7 @@ class TextMetric:
                 reasons[row] = NO_REFERENCE
                 pairs.append(("", ""))
             elif self._view == "raw":
-                pairs.append((_serialised(reference), _as_written(prediction)))
+                pairs.append((serialised(reference), as_written(prediction)))
             else:
                 pairs.append((text_form(reference), text_form(prediction.value)))
         scored = np.ones(len(pairs), dtype=np.bool_)
@@ -97,17 +106,6 @@ class TextMetric:
             if len(pair[0]) + len(pair[1]) <= _MEMO_CHARS
         )
         return result
-
-
-def _serialised(value: JSONValue) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _as_written(prediction: Prediction) -> str:
-    completion = prediction.completion
-    if completion is not None and completion.response is not None and completion.response.text is not None:
-        return completion.response.text
-    return "" if prediction.value is None else _serialised(prediction.value)
 
 
 # -- the metrics, each (n pairs) -> (n,) in [0, 1] ---------------------------------------------------------------------
