@@ -11,6 +11,7 @@
     │   ├── RegistryError                 a metric definition file
     │   ├── PluginError                   a plugin that cannot be used
     │   ├── StoreError                    a run directory: exists, locked, unfinished, not the same run
+    │   ├── NotComparable             6   two runs that cannot be held against each other
     │   └── MissingDependency             an extra that is not installed, with the install command
     └── EndpointError                     the endpoint ended the run
         ├── EndpointRefused           2   401, 403, 404: the key, the model or the URL is wrong
@@ -121,6 +122,12 @@ class PluginError(InputError):
 
 class StoreError(InputError):
     """A run directory that cannot be used as asked."""
+
+
+class NotComparable(InputError):  # noqa: N818 - said of two runs, as in the tree above
+    """Two runs, or a run and a baseline, that cannot be held against each other, and why."""
+
+    exit_code = 6
 
 
 class MissingDependency(InputError):  # noqa: N818

@@ -45,7 +45,7 @@ class ScoredBatch:
     """n answers, scored.
 
     ``answered``: (m,) rows of the batch that are not failed; ``cells`` has those m rows, None for a text task.
-    ``scores``: by metric id, over all n rows.
+    ``scores``: by metric id, over all n rows. ``pooled``: ids of the metrics whose run value is a ratio of two sums.
     """
 
     predictions: Sequence[Prediction]
@@ -53,15 +53,17 @@ class ScoredBatch:
     answered: Ints
     cells: Cells | None
     scores: Mapping[str, Scores]
+    pooled: frozenset[str] = frozenset()
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the lines of scores.jsonl: one an answer, with ``problem`` where the text was odd.
 
         A line is ``{sample_id, repeat, state, metrics: {id: {value, reason}}, fields: {name: {score, outcome}}}``;
-        ``fields`` holds the fields that the reference has, and nothing for a failed answer.
+        ``fields`` holds the fields that the reference has, and nothing for a failed answer. A pooled metric has its
+        ``sums`` too: numerator and denominator.
         """
         ids = list(self.scores)
-        table = [_entries(scores) for scores in self.scores.values()]
+        table = [_entries(scores, pooled=id_ in self.pooled) for id_, scores in self.scores.items()]
         metrics = zip(*table, strict=True) if table else iter([()] * len(self.predictions))
         fields = self._fields()
         for row, (prediction, values) in enumerate(zip(self.predictions, metrics, strict=True)):
@@ -92,11 +94,17 @@ class ScoredBatch:
         }
 
 
-def _entries(scores: Scores) -> list[dict[str, Any]]:
-    return [
+def _entries(scores: Scores, *, pooled: bool) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = [
         {"value": value, "reason": None} if scored else {"value": None, "reason": scores.reasons.get(row, _NO_REASON)}
         for row, (value, scored) in enumerate(zip(scores.values.tolist(), scores.scored.tolist(), strict=True))
     ]
+    if pooled and scores.numerators is not None and scores.denominators is not None:
+        sums = zip(scores.numerators.tolist(), scores.denominators.tolist(), strict=True)
+        for entry, pair in zip(entries, sums, strict=True):
+            if entry["value"] is not None:
+                entry["sums"] = pair
+    return entries
 
 
 class _BrokenMetric(Exception):  # noqa: N818 - caught in this room
@@ -155,7 +163,8 @@ class Scorer:
             batch.scores[metric.info.id] = self._scores(metric, batch, comparable)
         m = len(answered)
         scores = {id_: _spread(found, answered, failed, len(pairs)) for id_, found in batch.scores.items()}
-        return ScoredBatch(predictions, references, answered, _head(batch.cells, m), scores)
+        pooled = frozenset(metric.info.id for metric in self.metrics if metric.info.reduction == "pooled")
+        return ScoredBatch(predictions, references, answered, _head(batch.cells, m), scores, pooled)
 
     def _batch(self, pairs: list[tuple[Prediction, Reference]]) -> tuple[Batch, Bools]:
         """Make the batch, and say which rows have something to compare with.

@@ -53,7 +53,9 @@ def metric_entry(
     return entry
 
 
-def field_entry(totals: Accumulator, name: str, estimator: Bootstrap | Moments, *, weight: float) -> dict[str, Any]:
+def field_entry(
+    totals: Accumulator, name: str, estimator: Bootstrap | Moments, *, weight: float, signature: str | None
+) -> dict[str, Any]:
     """Return the entry of a field: score, interval, outcomes over all answers, floors."""
     counts = totals.fields[name]
     estimate = estimator.estimate(totals.field(name))
@@ -68,6 +70,7 @@ def field_entry(totals: Accumulator, name: str, estimator: Bootstrap | Moments, 
         "high": estimate.high,
         "method": estimate.method,
         "weight": weight,
+        "signature": signature,
         "n": counts.n,
         **dict(zip(OUTCOMES, counts.outcomes.tolist(), strict=True)),
         "floor": {floor: total / counts.n if counts.n else None for floor, total in counts.floors.items()},
@@ -160,6 +163,7 @@ def _declared(info: MetricInfo) -> dict[str, Any]:
     return {
         "title": info.title,
         "unit": info.unit,
+        "reduction": info.reduction,
         "range": [info.low, info.high],
         "higher_is_better": info.higher_is_better,
     }

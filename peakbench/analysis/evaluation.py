@@ -75,6 +75,7 @@ def evaluate(
     task: Task,
     comparators: Mapping[str, Comparator],
     nulls: frozenset[str],
+    field_signatures: Mapping[str, str] | None = None,
     repair: bool = False,
     slices: Sequence[str] = (),
     resamples: int = 10_000,
@@ -89,6 +90,7 @@ def evaluate(
         task: the task as the run holds it.
         comparators: one for each field.
         nulls: the folded null list.
+        field_signatures: what names everything that changes a field's score, by field; written beside it.
         repair: read near-JSON with json-repair; such answers are in state ``repaired``.
         slices: metadata keys to score apart.
         resamples: bootstrap resamples, >= 1, up to 20,000 samples; above, intervals are normal.
@@ -115,6 +117,7 @@ def evaluate(
             task=task,
             comparators=comparators,
             nulls=nulls,
+            field_signatures=field_signatures,
             repair=repair,
             repeats=repeats,
             slices=slices,
@@ -139,6 +142,7 @@ def evaluate_stream(
     task: Task,
     comparators: Mapping[str, Comparator],
     nulls: frozenset[str],
+    field_signatures: Mapping[str, str] | None = None,
     samples: Callable[[], Iterable[Sampled]] | None = None,
     repair: bool = False,
     repeats: int = 1,
@@ -162,7 +166,8 @@ def evaluate_stream(
         workers, wall_s: of the asking, None where the answers came from elsewhere, or the number of workers changed.
         run: what stands under ``run`` in the summary.
         write_rows: takes the iterator of the lines of scores.jsonl and exhausts it.
-        metrics, task, comparators, nulls, repair, slices, resamples, seed, on_progress: as in :func:`evaluate`.
+        metrics, task, comparators, nulls, field_signatures, repair, slices, resamples, seed, on_progress: as in
+            :func:`evaluate`.
     """
     first = samples() if samples is not None else (sample for sample, _ in records())
     floors, sliced = _survey(first, task, comparators, nulls, slices)
@@ -189,7 +194,10 @@ def evaluate_stream(
             broken = one.broken
             continue
         break
-    return {"format": FORMAT, "run": dict(run or {}), **one.summary(resamples, seed, workers, wall_s, metrics)}
+    summary = one.summary(
+        metrics, field_signatures or {}, resamples=resamples, seed=seed, workers=workers, wall_s=wall_s
+    )
+    return {"format": FORMAT, "run": dict(run or {}), **summary}
 
 
 def _survey(
@@ -329,11 +337,13 @@ class _Pass:
 
     def summary(
         self,
+        metrics: Sequence[Metric],
+        signatures: Mapping[str, str],
+        *,
         resamples: int,
         seed: int,
         workers: int | None,
         wall_s: float | None,
-        metrics: Sequence[Metric],
     ) -> dict[str, Any]:
         """Return what stands in summary.json beside ``format`` and ``run``."""
         totals = self.totals
@@ -354,7 +364,10 @@ class _Pass:
         return {
             "samples": {**samples, "failures": dict(self.failures)},
             "metrics": entries,
-            "fields": {name: field_entry(totals, name, estimator, weight=weight) for name, weight in weights.items()},
+            "fields": {
+                name: field_entry(totals, name, estimator, weight=weight, signature=signatures.get(name))
+                for name, weight in weights.items()
+            },
             "slices": {
                 key: {
                     value: slice_entry(totals, found, resamples=resamples, seed=seed)

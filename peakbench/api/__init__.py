@@ -199,6 +199,7 @@ def score(
             task=directory.task,
             comparators=registry.comparators(directory.task, tools),
             nulls=registry.nulls_of(directory.task),
+            field_signatures=registry.field_signatures(directory.task, tools),
             repair=directory.run.repair if repair is None else repair,
             slices=slices,
             resamples=resamples,

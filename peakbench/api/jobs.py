@@ -49,6 +49,7 @@ class Job:
     provider: str | None
     metrics: Sequence[Metric]
     comparators: Mapping[str, Comparator]
+    field_signatures: Mapping[str, str]
     notes: tuple[str, ...]
 
     def spooled(self) -> AbstractContextManager[tuple[Iterator[SampleRecord], DataRecord]]:
@@ -122,6 +123,7 @@ class Job:
             task=self.task,
             comparators=self.comparators,
             nulls=self.registry.nulls_of(self.task),
+            field_signatures=self.field_signatures,
             repair=self.options.repair,
             slices=self.options.slices,
             resamples=self.options.resamples,
@@ -174,6 +176,7 @@ def prepared(data: Any, options: Options) -> Iterator[Job]:
             provider.name if provider else None,
             metrics,
             registry.comparators(task, tools),
+            registry.field_signatures(task, tools),
             tuple(notes),
         )
 

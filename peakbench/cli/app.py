@@ -17,6 +17,12 @@ COMMANDS = {
     "run": ("peakbench.cli.run:run", "Ask a model about a data set, and score its answers."),
     "score": ("peakbench.cli.score:score", "Score a run again, or answers that came from elsewhere."),
     "show": ("peakbench.cli.show:show", "Show a run, or one of its samples."),
+    "compare": ("peakbench.cli.compare:compare", "Compare runs: by how much, how sure, which samples."),
+    "gate": ("peakbench.cli.gate:gate", "Pass a run only where it is no worse than a baseline."),
+    "baseline": ("peakbench.cli.baseline:baseline", "Save a run's scores for the gate, and show what was saved."),
+    "pairs": ("peakbench.cli.pairs:pairs", "Find quantization and training pairs among runs, and what each cost."),
+    "tag": ("peakbench.cli.tag:tag", "Say what a run's model is: family, size, training, quantization, base run."),
+    "confusion": ("peakbench.cli.confusion:confusion", "Show what a field's values are taken for."),
     "consistency": ("peakbench.cli.consistency:consistency", "Compare repeated answers, of one run or of two."),
     "metrics": ("peakbench.cli.metrics:metrics", "List, explain and check metric definitions."),
     "data": ("peakbench.cli.data:data", "Check a data set: every image is decoded."),
@@ -27,7 +33,8 @@ COMMANDS = {
     "completion": ("peakbench.cli.completion:completion", "Print the completion script of a shell."),
 }
 EPILOG = """\b
-Exit codes: 0 done, 1 internal error, 2 usage or input, 3 failed requests remain, 130 interrupted.
+Exit codes: 0 done, 1 internal error, 2 usage or input, 3 failed requests remain,
+4 the gate fell, 5 too few samples to tell, 6 not comparable, 130 interrupted.
 Settings are read from peakbench.toml and PEAKBENCH_... variables too: see 'peakbench config'."""
 
 

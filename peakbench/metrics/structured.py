@@ -145,21 +145,38 @@ def _shape_signature(setting: Setting) -> list[str]:
     return [f"shape:{_digest(odd)}"] if any(map(any, odd.values())) else []
 
 
+def _compared_by(name: str, setting: Setting) -> list[Any]:
+    """Return what decides a field's score: its comparator, with the tables, mappings and models it uses, its shape."""
+    field = setting.task.fields[name]
+    comparator = {"kind": field.comparator.kind, **field.comparator.parameters}
+    table = comparator.get("table")
+    if field.comparator.kind == "synonyms" and isinstance(table, str):
+        comparator["table"] = shipped_table(table).identity
+    if field.comparator.kind.startswith("semantic") and setting.tools.encoder is not None:
+        comparator["encoder"] = setting.tools.encoder.identity
+    mapping = comparator.get("mapping", "garment")
+    if field.comparator.kind == "semantic_calibrated" and isinstance(mapping, str):
+        comparator["mapping"] = shipped_calibration(mapping).digest
+    return [comparator, field.type, field.many]
+
+
 def _scoring_signature(setting: Setting) -> str:
-    """Hash what decides weighted_score: fields, weights, comparators, the tables, mappings and models they use."""
-    fields: dict[str, Any] = {}
-    for name, field in setting.task.fields.items():
-        comparator = {"kind": field.comparator.kind, **field.comparator.parameters}
-        table = comparator.get("table")
-        if field.comparator.kind == "synonyms" and isinstance(table, str):
-            comparator["table"] = shipped_table(table).identity
-        if field.comparator.kind.startswith("semantic") and setting.tools.encoder is not None:
-            comparator["encoder"] = setting.tools.encoder.identity
-        mapping = comparator.get("mapping", "garment")
-        if field.comparator.kind == "semantic_calibrated" and isinstance(mapping, str):
-            comparator["mapping"] = shipped_calibration(mapping).digest
-        fields[name] = [field.weight, comparator, field.type, field.many]
+    """Hash what decides weighted_score: every field's weight and what decides its score."""
+    fields = {name: [field.weight, *_compared_by(name, setting)] for name, field in setting.task.fields.items()}
     return f"scoring:{_digest(fields)}"
+
+
+def field_signature(name: str, setting: Setting, *, nulls: str) -> str:
+    """Return what names everything that changes a field's score; ``nulls`` names the null list.
+
+    >>> from peakbench.metrics.base import Tools
+    >>> from peakbench.tasks import Task
+    >>> task = Task.model_validate({"id": "shirt", "prompt": {"user": "Describe."}, "fields": {"color": {}}})
+    >>> field_signature("color", Setting(task, frozenset(), Tools()), nulls="default")
+    'color|comparator:exact|f77cc15162c0|null:default'
+    """
+    compared = _compared_by(name, setting)
+    return f"{name}|comparator:{compared[0]['kind']}|{_digest(compared)}|null:{nulls}"
 
 
 def _present_kind(metric: type[_StructuredMetric], *parts: str) -> Any:

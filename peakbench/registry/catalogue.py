@@ -24,6 +24,7 @@ from peakbench.metrics.base import (
     Setting,
     Tools,
 )
+from peakbench.metrics.structured import field_signature
 from peakbench.plugins import BUILTIN, Plugins
 from peakbench.registry.definitions import SETS, MetricDefinition, cycles, parameter_problem
 from peakbench.tasks import Task, load_task_file
@@ -222,7 +223,7 @@ class Registry:
                 self._build_one(part, setting, built)
             signature += f"|of:{_digest(built[part].info.signature for part in parts)}"
         if "reference" in kind.needs:
-            signature += f"|null:{'default' if setting.nulls == self.shipped_nulls else _digest(setting.nulls)}"
+            signature += f"|null:{self._nulls_name(setting.nulls)}"
         info = MetricInfo(
             id=name,
             title=definition.title,
@@ -249,6 +250,15 @@ class Registry:
                 raise
             reason = f"could not be built (plugin '{self.kind_origins[kind.name]}'): {type(error).__name__}: {error}"
             built[name] = _Unbuilt(info, reason)
+
+    def _nulls_name(self, nulls: frozenset[str]) -> str:
+        return "default" if nulls == self.shipped_nulls else _digest(nulls)
+
+    def field_signatures(self, task: Task, tools: Tools) -> dict[str, str]:
+        """Return each field's signature: everything that changes its score; different ones are never compared."""
+        setting = Setting(task=task, nulls=self.nulls_of(task), tools=tools)
+        nulls = self._nulls_name(setting.nulls)
+        return {name: field_signature(name, setting, nulls=nulls) for name in task.fields}
 
     def signature(self, name: str) -> str:
         """Return what a definition alone says about a metric's number: id, version, parameters.

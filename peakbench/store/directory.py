@@ -190,6 +190,14 @@ class RunDirectory:
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise StoreError(f"not a sample: {error}", where=f"{path}:{number}") from None
 
+    def responses_sha256(self) -> str:
+        """Return the hex sha256 of responses.jsonl, of nothing where it is not there."""
+        try:
+            with (self.path / RESPONSES).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return hashlib.sha256().hexdigest()
+
     def journal(self) -> Journal:
         """Open responses.jsonl for appending and take the lock until it is closed.
 

@@ -81,10 +81,14 @@ class SampleLine(TypedDict):
 
 
 class MetricScore(TypedDict):
-    """A metric's value for one answer, or null with the reason."""
+    """A metric's value for one answer, or null with the reason.
+
+    ``sums``: numerator and denominator, of a metric whose run value is a ratio of two sums.
+    """
 
     value: float | None
     reason: NotRequired[str | None]
+    sums: NotRequired[tuple[float, float]]
 
 
 class FieldScore(TypedDict):

@@ -77,6 +77,7 @@ class MetricEntry(TypedDict):
     with_failures: NotRequired[Bracket]
     title: NotRequired[str]
     unit: NotRequired[str]
+    reduction: NotRequired[str]
     range: NotRequired[list[float | None]]
     higher_is_better: NotRequired[bool]
 
@@ -95,6 +96,7 @@ class FieldEntry(TypedDict):
     omitted: int
     unread: int
     weight: NotRequired[float]
+    signature: NotRequired[str | None]
     method: NotRequired[str]
     floor: NotRequired[dict[str, float | None]]
     reason: NotRequired[str | None]
