@@ -1,0 +1,374 @@
+"""Two runs held against each other: for every metric and field the paired difference, how sure it is, and its p.
+
+The samples are what is drawn: a difference is taken sample by sample, and one set of resamples and one set of
+exchanges serves every metric and every field. Where two runs share no samples they are two independent draws.
+
+Sources
+    * Interval: the BCa bootstrap of :mod:`peakbench.statistics`, over pairs.
+    * p of a value: exchanging the two runs' rows of a sample at random (Fisher 1935; Edgington & Onghena 2007).
+    * p of a count of right and wrong: McNemar (1947), Psychometrika 12, exact binomial.
+    * Holm (1979), Scandinavian Journal of Statistics 6. A test in which nothing differs cannot reject at any level, so
+      it stands outside the family (Tarone 1990, Biometrics 46).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from peakbench import statistics
+from peakbench.analysis.pairing import Columns, Pairing
+from peakbench.errors import NotComparable
+from peakbench.metrics.base import Bools, Floats
+from peakbench.statistics import (
+    FEW_DIFFERENT,
+    FEW_SAMPLES,
+    Bootstrap,
+    Difference,
+    Method,
+    Moments,
+    Ratio,
+    bootstrap_p,
+    holm,
+    influence,
+    mcnemar,
+    samples_needed,
+    swap_tests,
+    unpaired,
+)
+
+Kind = Literal["metric", "field", "cost"]
+Test = Literal["sign flips, exact", "sign flips", "McNemar", "normal", "labels exchanged"]
+
+_TIE = 1e-12
+_TESTS: Mapping[str, Test] = {"exact": "sign flips, exact", "sampled": "sign flips", "normal": "normal"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One number in two runs, over the samples that count in both.
+
+    Attributes:
+        value: ``second - first``, in the number's own unit (scores are fractions, not per cent).
+        low: lower end of the 95 % interval of ``value``, made by ``method``; ``high`` the upper.
+        n: samples that count. ``dropped``: shared samples that do not, unscored on one side.
+        unreliable: why the interval is not to be trusted, or None.
+        p: two-sided, by ``test``. ``p_holm``: the same corrected for the family it was tested in; None outside one.
+        p_bootstrap: as sacrebleu's paired bootstrap has it, beside ``p``.
+        better: samples that are better in the second run, ``worse`` and ``same`` likewise; None where unpaired.
+        gained: samples that became correct, where the test is McNemar's; ``lost``: that ceased to be.
+        spread: standard deviation of the difference per sample.
+        needed: samples that would show this difference with a power of 80 %.
+        low_range: lower end of the range of the number itself, None where open; ``high_range`` the upper.
+        with_failures: the ends of ``value`` where every failed answer is read as the worst and as the best there is.
+        reason: why there are no numbers, or None.
+    """
+
+    name: str
+    kind: Kind
+    first: float | None = None
+    second: float | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    method: Method = "none"
+    n: int = 0
+    dropped: int = 0
+    unreliable: str | None = None
+    p: float | None = None
+    test: Test | None = None
+    p_holm: float | None = None
+    p_bootstrap: float | None = None
+    better: int | None = None
+    worse: int | None = None
+    same: int | None = None
+    gained: int | None = None
+    lost: int | None = None
+    spread: float | None = None
+    needed: int | None = None
+    higher_is_better: bool = True
+    low_range: float | None = None
+    high_range: float | None = None
+    with_failures: Mapping[str, float] | None = None
+    reason: str | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether any sample differs; without one there is nothing to test."""
+        return bool(self.better or self.worse or self.gained or self.lost) or (self.better is None and bool(self.value))
+
+    @property
+    def oriented(self) -> tuple[float, float, float] | None:
+        """``(value, low, high)`` turned so that above 0 the second run is better; None without an interval."""
+        if self.value is None or self.low is None or self.high is None:
+            return None
+        if self.higher_is_better:
+            return self.value, self.low, self.high
+        return -self.value, -self.high, -self.low
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What one number is made of. ``correct``: both sides' 0 or 1, for McNemar; ``failures``: see :class:`Change`."""
+
+    name: str
+    kind: Kind
+    columns: Columns
+    correct: tuple[Floats, Floats] | None = None
+    failures: Mapping[str, float] | None = None
+
+
+def changes(
+    pairing: Pairing,
+    *,
+    metrics: Sequence[str] | None = None,
+    fields: Sequence[str] | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> list[Change]:
+    """Return the change of each metric and each field from the first run to the second, in that order.
+
+    All share one set of resamples and one set of exchanges. What cannot be compared comes back with its ``reason``.
+    ``p_holm`` is left for :func:`with_holm`, which must know the whole family.
+
+    Args:
+        pairing: two runs side by side.
+        metrics: ids, None for all that either run has.
+        fields: names, None for all.
+        resamples: bootstrap resamples, and exchanges where they are sampled.
+        seed: of both.
+    """
+    first, second = pairing.first, pairing.second
+    if metrics is None:
+        metrics = list(dict.fromkeys([*first.metrics, *second.metrics]))
+    if fields is None:
+        fields = list(first.fields)
+    cases: list[_Case | Change] = []
+    for name in metrics:
+        try:
+            cases.append(_metric_case(pairing, name))
+        except NotComparable as error:
+            cases.append(Change(name=name, kind="metric", reason=error.what))
+    for name in fields:
+        try:
+            cases.append(_field_case(pairing, name))
+        except NotComparable as error:
+            cases.append(Change(name=name, kind="field", reason=error.what))
+    whole = [case for case in cases if isinstance(case, _Case)]
+    made = iter(
+        _paired(whole, resamples, seed) if pairing.paired else [_unpaired(case, resamples, seed) for case in whole]
+    )
+    return [next(made) if isinstance(case, _Case) else case for case in cases]
+
+
+def column_changes(
+    named: Iterable[tuple[str, Columns]], *, paired: bool, kind: Kind = "cost", resamples: int = 10_000, seed: int = 0
+) -> list[Change]:
+    """Return the changes of columns that are no metric and no field of the run, such as costs."""
+    cases = [_Case(name, kind, columns) for name, columns in named]
+    return _paired(cases, resamples, seed) if paired else [_unpaired(case, resamples, seed) for case in cases]
+
+
+def with_holm(found: Iterable[Change]) -> list[Change]:
+    """Return the changes with ``p_holm``, all of them one family.
+
+    Left out of the family, and without ``p_holm``: what was not tested, and a test in which nothing differs.
+    """
+    family = list(found)
+    corrected = holm([one.p if one.differs else None for one in family])
+    return [replace(one, p_holm=p) for one, p in zip(family, corrected, strict=True)]
+
+
+def _metric_case(pairing: Pairing, name: str) -> _Case:
+    columns = pairing.metric(name)
+    return _Case(
+        name,
+        "metric",
+        columns,
+        (columns.first[:, 0], columns.second[:, 0]) if columns.binary and pairing.paired else None,
+        _with_failures(pairing, name, columns),
+    )
+
+
+def _field_case(pairing: Pairing, name: str) -> _Case:
+    columns = pairing.field(name)
+    correct = None
+    if pairing.paired and pairing.first.repeats == pairing.second.repeats == 1:
+        counts = (columns.first[:, 1] > 0) & (columns.second[:, 1] > 0)
+        one, two = (table.fields[name].correct for table in (pairing.first, pairing.second))
+        correct = one[pairing.left] * counts, two[pairing.right] * counts
+    return _Case(name, "field", columns, correct)
+
+
+def _paired(cases: Sequence[_Case], resamples: int, seed: int) -> list[Change]:
+    if not cases:
+        return []
+    rows = np.hstack([part for case in cases for part in (case.columns.first, case.columns.second)])
+    kept = statistics.Columns(rows.shape[1])
+    kept.add(rows)
+    estimator = kept.close(resamples=resamples, seed=seed)
+    flipped = [case for case in cases if case.correct is None]
+    tests = iter(
+        swap_tests(
+            np.hstack([case.columns.first for case in flipped]),
+            np.hstack([case.columns.second for case in flipped]),
+            [Ratio(2 * place, 2 * place + 1) for place in range(len(flipped))],
+            resamples=resamples,
+            seed=seed,
+        )
+        if flipped
+        else ()
+    )
+    found = []
+    for place, case in enumerate(cases):
+        change = _estimated(case, estimator, 4 * place)
+        if case.correct is not None:
+            gained = int((case.correct[1] > case.correct[0]).sum())
+            lost = int((case.correct[1] < case.correct[0]).sum())
+            if not change.higher_is_better:
+                gained, lost = lost, gained
+            change = replace(change, p=mcnemar(gained, lost), test="McNemar", gained=gained, lost=lost)
+        else:
+            test = next(tests)
+            change = replace(change, p=test.p, test=_TESTS.get(test.method, "sign flips, exact"))
+        found.append(change)
+    return found
+
+
+def _estimated(case: _Case, estimator: Bootstrap | Moments, at: int) -> Change:
+    """Everything but the test."""
+    columns = case.columns
+    difference = Difference(Ratio(at, at + 1), Ratio(at + 2, at + 3))
+    estimate = estimator.estimate(difference)
+    first, second = _ratio(columns.first), _ratio(columns.second)
+    base = Change(
+        name=case.name,
+        kind=case.kind,
+        first=first,
+        second=second,
+        n=columns.n,
+        dropped=columns.dropped,
+        higher_is_better=columns.higher_is_better,
+        low_range=columns.low,
+        high_range=columns.high,
+        with_failures=case.failures,
+    )
+    if estimate.value is None:
+        return replace(base, reason=estimate.reason)
+    up = _steps(columns)
+    better, worse = int((up > 0).sum()), int((up < 0).sum())
+    spread = _spread(columns)
+    bootstrapped = None
+    if isinstance(estimator, Bootstrap):
+        bootstrapped = bootstrap_p(estimate.value, estimator.resampled(difference))
+    return replace(
+        base,
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        method=estimate.method,
+        unreliable=_doubts(columns.n, better + worse) or estimate.unreliable,
+        p_bootstrap=bootstrapped,
+        better=better,
+        worse=worse,
+        same=columns.n - better - worse,
+        spread=spread,
+        needed=samples_needed(spread, estimate.value) if spread is not None else None,
+    )
+
+
+def _unpaired(case: _Case, resamples: int, seed: int) -> Change:
+    columns = case.columns
+    first, second = (side[side[:, 1] > 0] if not columns.pooled else side for side in (columns.first, columns.second))
+    estimate, p = unpaired(first, second, Ratio(0, 1), resamples=resamples, seed=seed)
+    return Change(
+        name=case.name,
+        kind=case.kind,
+        first=_ratio(columns.first),
+        second=_ratio(columns.second),
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        method=estimate.method,
+        n=columns.n,
+        dropped=columns.dropped,
+        unreliable=_doubts(columns.n, None) or estimate.unreliable,
+        p=p if estimate.value is not None else None,
+        test="labels exchanged" if estimate.value is not None else None,
+        higher_is_better=columns.higher_is_better,
+        low_range=columns.low,
+        high_range=columns.high,
+        reason=estimate.reason if estimate.value is None else None,
+    )
+
+
+def _doubts(n: int, differing: int | None) -> str | None:
+    if n < FEW_SAMPLES:
+        return f"fewer than {FEW_SAMPLES} samples ({n})"
+    if differing is not None and differing < FEW_DIFFERENT:
+        return f"fewer than {FEW_DIFFERENT} samples that differ ({differing})"
+    return None
+
+
+def _ratio(side: Floats) -> float | None:
+    below = math.fsum(side[:, 1].tolist())
+    return math.fsum(side[:, 0].tolist()) / below if below > 0 else None
+
+
+def _steps(columns: Columns) -> Floats:
+    """Above 0 where a sample got better; a row of a pooled metric by its own ratio, none where it has none."""
+    values = [
+        np.divide(side[:, 0], side[:, 1], out=np.full(len(side), np.nan), where=side[:, 1] > 0)
+        for side in (columns.first, columns.second)
+    ]
+    step = np.nan_to_num(values[1] - values[0])
+    step[np.abs(step) <= _TIE] = 0.0
+    return step if columns.higher_is_better else -step
+
+
+def _spread(columns: Columns) -> float | None:
+    """Standard deviation of the difference per sample, over the n pairs that count."""
+    if columns.n < 2:
+        return None
+    counts: Bools = (columns.first[:, 1] > 0) | (columns.second[:, 1] > 0)
+    found = influence(columns.first[counts], columns.second[counts], Ratio(0, 1))
+    # A pair of zeros over zeros that counts has no influence, but widens the mean that the others are scaled by.
+    found = found * (columns.n / int(counts.sum()))
+    return math.sqrt(float(found @ found) / (columns.n - 1))
+
+
+def _with_failures(pairing: Pairing, name: str, columns: Columns) -> Mapping[str, float] | None:
+    """The ends of a mean's difference where failed answers are read as the worst, and as the best."""
+    if not pairing.paired or columns.pooled or columns.low is None or columns.high is None:
+        return None
+    sides = []
+    for table, rows in ((pairing.first, pairing.left), (pairing.second, pairing.right)):
+        found = table.metrics[name]
+        sides.append((found.above[rows], found.below[rows], table.failed[rows]))
+    return bracket(sides[0], sides[1], columns.low, columns.high)
+
+
+def bracket(
+    first: tuple[Floats, Floats, Floats], second: tuple[Floats, Floats, Floats], low: float, high: float
+) -> Mapping[str, float] | None:
+    """Return the ends of a mean difference over (value, scored, failed) columns, failures read as low and as high."""
+    counts = ((first[1] > 0) | (first[2] > 0)) & ((second[1] > 0) | (second[2] > 0))
+    n = int(counts.sum())
+    if not n:
+        return None
+    ends: list[tuple[Floats, Floats]] = []
+    for value, scored, failed in (first, second):
+        share = np.where(scored > 0, failed, 1.0)
+        ends.append(((1 - share) * value + share * low, (1 - share) * value + share * high))
+    return {
+        "low": math.fsum((ends[1][0] - ends[0][1])[counts].tolist()) / n,
+        "high": math.fsum((ends[1][1] - ends[0][0])[counts].tolist()) / n,
+    }
