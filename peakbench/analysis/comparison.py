@@ -170,10 +170,17 @@ def changes(
 
 
 def column_changes(
-    named: Iterable[tuple[str, Columns]], *, paired: bool, kind: Kind = "cost", resamples: int = 10_000, seed: int = 0
+    named: Iterable[tuple[str, Columns]],
+    *,
+    paired: bool,
+    kind: Kind = "cost",
+    failures: Mapping[str, Mapping[str, float] | None] | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
 ) -> list[Change]:
     """Return the changes of columns that are no metric and no field of the run, such as costs."""
-    cases = [_Case(name, kind, columns) for name, columns in named]
+    found = failures or {}
+    cases = [_Case(name, kind, columns, failures=found.get(name)) for name, columns in named]
     return _paired(cases, resamples, seed) if paired else [_unpaired(case, resamples, seed) for case in cases]
 
 

@@ -3,6 +3,7 @@
 from peakbench.tasks.drafting import task_from_references, task_from_schema
 from peakbench.tasks.task import (
     ComparatorSpec,
+    FieldCost,
     Prompt,
     Task,
     TaskField,
@@ -16,6 +17,7 @@ from peakbench.tasks.verbalisation import Verbaliser
 
 __all__ = [
     "ComparatorSpec",
+    "FieldCost",
     "Prompt",
     "Task",
     "TaskField",

@@ -12,7 +12,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from peakbench.errors import TaskError, nearest
 from peakbench.records import Messages, Sample
@@ -59,12 +69,37 @@ def _no_place(sentence: str) -> str:
 _Sentence = Annotated[str, Field(min_length=1, max_length=500)]
 
 
+_Cost = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+
+
+class FieldCost(BaseModel):
+    """What one mistake in a field costs, in a unit of your own (minutes, cents); correct answers cost nothing.
+
+    ``unread`` is the cost of an answer that cannot be read; by default the highest of the other three.
+
+    >>> FieldCost(wrong=2, invented=5).of_unread
+    5.0
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    wrong: _Cost = 0.0
+    invented: _Cost = 0.0
+    omitted: _Cost = 0.0
+    unread: _Cost | None = None
+
+    @property
+    def of_unread(self) -> float:
+        """What an answer costs that cannot be read."""
+        return max(self.wrong, self.invented, self.omitted) if self.unread is None else self.unread
+
+
 class TaskField(BaseModel):
     """One field of the answer.
 
     ``weight`` >= 0 counts in weighted_score. ``vocabulary``: the closed list of values, where there is one.
     ``optional``: a missing key does not count against presence. ``many``: the value is a list. ``sentence``, with one
-    ``{value}``, and ``absent`` say in words what the field holds, for models that judge sentences.
+    ``{value}``, and ``absent`` say in words what the field holds, for models that judge sentences. ``cost``: what a
+    mistake costs, where comparisons are to count it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -77,6 +112,15 @@ class TaskField(BaseModel):
     description: str | None = None
     sentence: Annotated[_Sentence, AfterValidator(_one_place)] | None = None
     absent: Annotated[_Sentence, AfterValidator(_no_place)] | None = None
+    cost: FieldCost | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_cost(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A task without costs is written as it was before there were any: its hash is what tells one run from another.
+        value: dict[str, Any] = handler(self)
+        if self.cost is None:
+            value.pop("cost", None)
+        return value
 
 
 class Prompt(BaseModel):
@@ -180,6 +224,8 @@ def parse_task(value: Mapping[str, Any], *, where: str) -> Task:
             message = item["msg"].removeprefix("Value error, ")
             if item["type"] == "extra_forbidden":
                 model = _KEYS_OF.get(str(item["loc"][0])) if len(item["loc"]) > 1 else Task
+                if "cost" in item["loc"][2:-1]:
+                    model = FieldCost
                 message = f"unknown key; {nearest(str(item['loc'][-1]), (model or Task).model_fields)}"
             lines.append(f"{place}: {message}" if place else message)
         raise TaskError("; ".join(lines), where=where, hint="see: peakbench task show garment") from None
