@@ -233,12 +233,20 @@ class SynonymTable:
         >>> table.head("Grey / Navy") == table.head("gray and navy-blue")
         True
         """
+        return " and ".join(self.parts(value)) or canonical(value)
+
+    def parts(self, value: JSONValue) -> tuple[str, ...]:
+        """Return the forms of the values that are joined in one, a single one where nothing is joined.
+
+        >>> table = SynonymTable({"navy blue": ["navy"], "gray": ["grey"]}, joiners=["and", "/"])
+        >>> table.parts("Grey / Navy"), table.parts("navy")
+        (('gray', 'navy blue'), ('navy blue',))
+        """
         form = canonical(value)
         head = self._heads.get(form)
         if head is not None or self._joint is None:
-            return head or form
-        parts = [part for part in self._joint.split(form) if part]
-        return " and ".join(self._heads.get(part, part) for part in parts) or form
+            return (head or form,)
+        return tuple(self._heads.get(part, part) for part in self._joint.split(form) if part)
 
 
 @cache
