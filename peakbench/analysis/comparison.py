@@ -156,7 +156,7 @@ def changes(
         try:
             cases.append(_metric_case(pairing, name))
         except NotComparable as error:
-            cases.append(Change(name=name, kind="metric", reason=error.what))
+            cases.append(Change(name=name, kind="metric", reason=error.what.removeprefix(f"{name}: ")))
     for name in fields:
         try:
             cases.append(_field_case(pairing, name))

@@ -1,0 +1,342 @@
+"""The flip list: every field of every sample that two runs did not get the same, worst first.
+
+What flipped is found in the arrays of two score tables, so the list costs a few bytes a flip. The reference and both
+answers are read from the run directories only when an entry is looked at: as many may be written as there are.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from peakbench.analysis.pairing import Pairing
+from peakbench.errors import InputError, NotComparable, StoreError
+from peakbench.metrics.base import Floats, Ints
+from peakbench.parsing import read
+from peakbench.records import OUTCOMES, JSONValue, Reference
+from peakbench.store import JournalIndex, RunDirectory
+from peakbench.store.directory import SAMPLES
+from peakbench.store.formats import dump_line, load_line
+from peakbench.store.journal import whole_lines
+
+Direction = Literal["better", "worse"]
+
+REPEATS_SHOWN = 10
+"""Answers of one side that an entry holds at most."""
+
+ANSWER_SHOWN = 2000
+"""Characters of one answer that an entry holds at most."""
+
+_REMEMBERED = 256
+_TIE = 1e-12
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What became of a field in one run.
+
+    ``answers``: the values as given, one a repeat (a text that could not be read: its beginning; a key that is not
+    there: left out, and counted in ``absent``). None where the answers are not at hand. ``outcomes``: outcome -> share
+    of the repeats; ``score``, ``correct``: means over the repeats.
+    """
+
+    score: float
+    correct: float
+    outcomes: Mapping[str, float]
+    answers: tuple[JSONValue, ...] | None
+    absent: int = 0
+
+    @property
+    def outcome(self) -> str:
+        """The outcome in a word, with shares where the repeats differ: ``correct 0.67, wrong 0.33``."""
+        if len(self.outcomes) == 1:
+            return next(iter(self.outcomes))
+        return ", ".join(f"{name} {share:.2g}" for name, share in self.outcomes.items())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "answers": None if self.answers is None else list(self.answers),
+            "absent": self.absent,
+            "outcome": self.outcome,
+            "outcomes": dict(self.outcomes),
+            "score": self.score,
+            "correct": self.correct,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """One field of one sample that got better or worse from the first run to the second.
+
+    ``change``: second score - first. ``weight``: the field's, in weighted_score. ``reference``: None also where the
+    samples are not at hand.
+    """
+
+    sample_id: str
+    field: str
+    direction: Direction
+    change: float
+    weight: float
+    reference: JSONValue
+    first: Side
+    second: Side
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "sample_id": self.sample_id,
+            "field": self.field,
+            "direction": self.direction,
+            "change": self.change,
+            "weight": self.weight,
+            "reference": self.reference,
+            "first": self.first.as_dict(),
+            "second": self.second.as_dict(),
+        }
+
+
+class Flips:
+    """The flip list of two paired runs; iterating reads the answers, entry by entry.
+
+    Worst first: what got worse before what got better, then the greater loss of weight times score, then the order of
+    the samples and of the fields. ``better`` and ``worse`` count the entries, ``by_field`` both of them a field.
+    """
+
+    def __init__(self, pairing: Pairing, *, first: RunDirectory | None, second: RunDirectory | None) -> None:
+        if not pairing.paired:
+            raise NotComparable("samples that differ have no flips", where=pairing.first.origin.path)
+        self._pairing = pairing
+        self._runs = first, second
+        self._fields = [name for name in pairing.first.fields if _comparable(pairing, name)]
+        self._rows, self._columns, self._change = self._found()
+        self.better = int((self._change > 0).sum())
+        self.worse = len(self._change) - self.better
+
+    def __len__(self) -> int:
+        return len(self._change)
+
+    @property
+    def samples(self) -> int:
+        """How many samples have an entry."""
+        return len(np.unique(self._rows))
+
+    @cached_property
+    def by_field(self) -> dict[str, tuple[int, int]]:
+        """Field -> (better, worse)."""
+        up = self._change > 0
+        return {
+            name: (int((up & (self._columns == place)).sum()), int((~up & (self._columns == place)).sum()))
+            for place, name in enumerate(self._fields)
+        }
+
+    def _found(self) -> tuple[Ints, npt.NDArray[np.int32], Floats]:
+        """Row, field and signed change of each entry, in order; a change of correctness alone has its own sign."""
+        rows, columns, steps, losses = [], [], [], []
+        for place, name in enumerate(self._fields):
+            one, two = (table.fields[name] for table in (self._pairing.first, self._pairing.second))
+            left, right = self._pairing.left, self._pairing.right
+            both = (one.asked[left] > 0) & (two.asked[right] > 0)
+            score = two.score[right] - one.score[left]
+            correct = two.correct[right] - one.correct[left]
+            score[np.abs(score) <= _TIE] = 0.0
+            correct[np.abs(correct) <= _TIE] = 0.0
+            at = np.flatnonzero(both & ((score != 0) | (correct != 0)))
+            step = np.where(score[at] != 0, score[at], np.copysign(_TIE, correct[at]))
+            rows.append(at)
+            columns.append(np.full(len(at), place, dtype=np.int32))
+            steps.append(step)
+            losses.append(step * one.weight)
+        if not rows:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0)
+        row, column, step, loss = map(np.concatenate, (rows, columns, steps, losses))
+        # Rounded: differences of equal scores that rounding told apart are to keep the order of the samples. Where
+        # nothing is at stake (a weight of 0), the change itself says what comes first.
+        size, change = (-np.round(np.abs(values), 9) for values in (loss, step))
+        order = np.lexsort((column, row, change, size, step > 0))
+        return row[order], column[order], step[order]
+
+    def __iter__(self) -> Iterator[Flip]:
+        with ExitStack() as stack:
+            readers = [
+                stack.enter_context(closing(_Answers(run, table.places))) if run is not None else None
+                for run, table in zip(self._runs, (self._pairing.first, self._pairing.second), strict=True)
+            ]
+            for row, column, change in zip(self._rows, self._columns, self._change, strict=True):
+                yield self._entry(int(row), self._fields[column], float(change), readers)
+
+    def shown(self, count: int) -> list[Flip]:
+        """Return the first entries."""
+        return list(islice(self, count))
+
+    def _entry(self, row: int, name: str, change: float, readers: list[_Answers | None]) -> Flip:
+        tables = self._pairing.first, self._pairing.second
+        places = int(self._pairing.left[row]), int(self._pairing.right[row])
+        sample_id = tables[0].ids[places[0]]
+        sides = []
+        for table, place, reader in zip(tables, places, readers, strict=True):
+            field = table.fields[name]
+            shares = {OUTCOMES[code]: float(share) for code, share in enumerate(field.outcomes[place]) if share > 0}
+            answers, absent = reader.answers(sample_id, name) if reader is not None else (None, 0)
+            sides.append(Side(float(field.score[place]), float(field.correct[place]), shares, answers, absent))
+        reader = next((reader for reader in readers if reader is not None), None)
+        reference = reader.reference(sample_id) if reader is not None else None
+        return Flip(
+            sample_id=sample_id,
+            field=name,
+            direction="better" if change > 0 else "worse",
+            change=0.0 if abs(change) <= _TIE else change,
+            weight=tables[0].fields[name].weight,
+            reference=_bounded(reference.get(name)) if isinstance(reference, Mapping) else None,
+            first=sides[0],
+            second=sides[1],
+        )
+
+
+def _comparable(pairing: Pairing, name: str) -> bool:
+    try:
+        pairing.field_outcomes(name)
+    except NotComparable:
+        return False
+    return True
+
+
+class _Answers:
+    """A run's references and answers by sample id, read where they stand; the last few are remembered."""
+
+    def __init__(self, run: RunDirectory, places: Mapping[str, int]) -> None:
+        self._run = run
+        self._places = places
+        self._task = run.task
+        # as it was last scored, which may differ from how it was asked for
+        self._repair = bool(((run.summary() or {}).get("run") or {}).get("repair", run.run.repair))
+        self._index: JournalIndex = run.index()
+        self._offsets: Ints = np.full(len(places), -1, dtype=np.int64)
+        self._samples: BinaryIO | None = None
+        self._known: OrderedDict[str, list[tuple[bool, Any]]] = OrderedDict()
+        self._references: OrderedDict[str, Reference] = OrderedDict()
+
+    def answers(self, sample_id: str, name: str) -> tuple[tuple[JSONValue, ...], int]:
+        """Return the values of one field over the repeats, and how often its key was not there."""
+        found, absent = [], 0
+        for readable, value in _remembered(self._known, sample_id, self._read):
+            if not readable:
+                found.append(value)
+            elif name in value:
+                found.append(_bounded(value[name]))
+            else:
+                absent += 1
+        return tuple(found), absent
+
+    def _read(self, sample_id: str) -> list[tuple[bool, Any]]:
+        found = []
+        for repeat in range(min(self._run.run.repeats, REPEATS_SHOWN)):
+            completion = self._index.get(sample_id, repeat)
+            if completion is None or completion.response is None:
+                continue
+            one = read(completion, keys=self._task.keys, answer=self._task.answer, repair=self._repair)
+            readable = one.read and isinstance(one.value, Mapping)
+            found.append((readable, one.value if readable else (completion.response.text or "")[:ANSWER_SHOWN]))
+        return found
+
+    def reference(self, sample_id: str) -> Reference:
+        """Return a sample's reference."""
+        return _remembered(self._references, sample_id, self._read_reference)
+
+    def _read_reference(self, sample_id: str) -> Reference:
+        if self._samples is None:
+            path = self._run.path / SAMPLES
+            try:
+                for offset, line in whole_lines(path):
+                    place = self._places.get(load_line(line)["id"])
+                    if place is not None:
+                        self._offsets[place] = offset
+                self._samples = path.open("rb")
+            except (OSError, ValueError, TypeError, KeyError) as error:
+                raise StoreError(f"the samples cannot be read: {error}", where=str(path)) from None
+        offset = int(self._offsets[self._places[sample_id]])
+        if offset < 0:
+            return None
+        self._samples.seek(offset)
+        found: Reference = load_line(self._samples.readline()).get("reference")
+        return found
+
+    def close(self) -> None:
+        """Close the files."""
+        self._index.close()
+        if self._samples is not None:
+            self._samples.close()
+
+
+def _remembered(cache: OrderedDict[str, T], key: str, make: Callable[[str], T]) -> T:
+    if key not in cache:
+        cache[key] = make(key)
+        if len(cache) > _REMEMBERED:
+            cache.popitem(last=False)
+    return cache[key]
+
+
+def _bounded(value: JSONValue) -> JSONValue:
+    """Return a value as it is where its text is short, else the beginning of that text."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if len(text) <= ANSWER_SHOWN:
+        return value
+    return text[:ANSWER_SHOWN] + "…"
+
+
+def write_flips(flips: Flips, path: str | Path) -> int:
+    """Write the whole list as JSON Lines or, by the file's ending, as CSV; return how many entries.
+
+    In CSV a null is ``null``, a key that is not there an empty cell, several repeats are joined by `` | ``, and a text
+    that a spreadsheet would take for a formula has ``'`` before it.
+
+    Raises:
+        InputError: another ending, or the file cannot be written.
+    """
+    file = Path(path)
+    writers = {".jsonl": _write_jsonl, ".csv": _write_csv}
+    if file.suffix.lower() not in writers:
+        raise InputError(f"flips as '{file.suffix}'", where=str(file), expected="a file that ends in .jsonl or .csv")
+    try:
+        with file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out:
+            writers[file.suffix.lower()](flips, out)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", where=str(file)) from None
+    return len(flips)
+
+
+def _write_jsonl(flips: Flips, out: IO[str]) -> None:
+    for flip in flips:
+        out.write(dump_line(flip.as_dict()).decode("utf-8"))
+
+
+def _write_csv(flips: Flips, out: IO[str]) -> None:
+    columns = ["sample_id", "field", "direction", "change", "weight", "reference"]
+    parts = ["answer", "outcome", "score"]
+    writer = csv.writer(out)
+    writer.writerow([*columns, *(f"{side}_{part}" for side in ("first", "second") for part in parts)])
+    for flip in flips:
+        row: list[Any] = [_cell(flip.sample_id), _cell(flip.field), flip.direction, flip.change, flip.weight]
+        row.append(_cell(flip.reference))
+        for side in (flip.first, flip.second):
+            row += [" | ".join(map(_cell, side.answers or ())), side.outcome, side.score]
+        writer.writerow(row)
+
+
+def _cell(value: JSONValue) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"'{text}" if isinstance(value, str) and text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
