@@ -307,16 +307,26 @@ def write_flips(flips: Flips, path: str | Path) -> int:
     Raises:
         InputError: another ending, or the file cannot be written.
     """
-    file = Path(path)
-    writers = {".jsonl": _write_jsonl, ".csv": _write_csv}
-    if file.suffix.lower() not in writers:
-        raise InputError(f"flips as '{file.suffix}'", where=str(file), expected="a file that ends in .jsonl or .csv")
+    write, file = check_ending(path), Path(path)
     try:
         with file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out:
-            writers[file.suffix.lower()](flips, out)
+            write(flips, out)
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", where=str(file)) from None
     return len(flips)
+
+
+def check_ending(path: str | Path) -> Callable[[Flips, IO[str]], None]:
+    """Return what writes a file with this ending.
+
+    Raises:
+        InputError: the ending is none of those that are known.
+    """
+    writers = {".jsonl": _write_jsonl, ".csv": _write_csv}
+    ending = Path(path).suffix.lower()
+    if ending not in writers:
+        raise InputError(f"flips as '{ending}'", where=str(path), expected="a file that ends in .jsonl or .csv")
+    return writers[ending]
 
 
 def _write_jsonl(flips: Flips, out: IO[str]) -> None:
