@@ -8,13 +8,17 @@ What a metric does not settle is settled here, so that no metric can do it diffe
   missing model);
 * a value within 1e-9 outside its range is clamped; one further out, a NaN, a wrong shape or an exception marks the
   metric as *broken*: unscored in this run, with the reason. A broken plugin never takes the run down.
+
+A *profile* reads answers as numbers published elsewhere read them, for comparison with those numbers only.
+``published-2026``: an answer that cannot be read is read as one with every field null (a text task: the empty text),
+by every metric that reads the answer. Its state, and with it the rates of valid JSON, stay what they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -31,13 +35,34 @@ from peakbench.metrics.base import (
     Scores,
 )
 from peakbench.metrics.cells import CellBuilder
-from peakbench.records import OUTCOMES, Prediction, Reference, State
+from peakbench.records import OUTCOMES, JSONValue, Prediction, Reference, State
 from peakbench.tasks import Task
 
 CLAMP = 1e-9
 """How far outside its range a value may lie and still be put on its edge."""
 
+Profile = Literal["published-2026"]
+PROFILES: tuple[Profile, ...] = get_args(Profile)
+
 _NO_REASON = "the metric gave no reason"
+
+
+def profiled(signature: str, profile: Profile | None) -> str:
+    """Return a signature with the profile at its end: such a number is comparable with its like only.
+
+    >>> profiled("bleu|v1", "published-2026"), profiled("bleu|v1", None)
+    ('bleu|v1|profile:published-2026', 'bleu|v1')
+    """
+    return signature if profile is None else f"{signature}|profile:{profile}"
+
+
+def null_answer(task: Task) -> tuple[State, JSONValue]:
+    """Return the state and value of an answer that says nothing: every field null, or the empty text.
+
+    >>> null_answer(Task.model_validate({"id": "t", "prompt": {"user": "?"}, "fields": {"color": {}}}))
+    ('strict', {'color': None})
+    """
+    return ("text", "") if task.answer == "text" else ("strict", dict.fromkeys(task.keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +141,8 @@ class Scorer:
 
     ``metrics``: those of one number a run (``reduction`` "run") are left out. ``broken``: by id, why a metric is
     unscored in this run; it grows while scoring, and a scorer that starts with it knows from the first row.
+    ``profile``: how answers that cannot be read are read, None for the rule. ``infos``: what each metric declares,
+    the profile in the signatures of those that it changes.
 
     Raises:
         ValueError: a metric stands before one that it reads, or an id stands twice (the registry orders them).
@@ -129,8 +156,17 @@ class Scorer:
         nulls: frozenset[str],
         *,
         broken: Mapping[str, str] | None = None,
+        profile: Profile | None = None,
     ) -> None:
         self.metrics = tuple(metric for metric in metrics if metric.info.reduction != "run")
+        self.profile = profile
+        self.infos = tuple(
+            replace(metric.info, signature=profiled(metric.info.signature, profile))
+            if metric.info.reads_answer
+            else metric.info
+            for metric in self.metrics
+        )
+        self._null_answer = null_answer(task)
         self.broken = dict(broken or {})
         self._cells = CellBuilder(task, comparators, nulls) if task.answer == "json" else None
         known: set[str] = set()
@@ -155,37 +191,55 @@ class Scorer:
             raise ValueError(f"{len(prompts)} prompts for {len(pairs)} answers")
         answered = np.array([row for row, (p, _) in enumerate(pairs) if p.state != "failed"], dtype=np.int64)
         failed = {row: _failure(p) for row, (p, _) in enumerate(pairs) if p.state == "failed"}
-        batch, comparable = self._batch([pairs[row] for row in answered])
+        given = self._with_stand_in([pairs[row] for row in answered])
+        # Behind the last answer may stand the row that repeats a reference.
+        asked = None
         if prompts is not None:
-            # Behind the last answer may stand the row that repeats a reference.
-            batch.prompts = [*(prompts[row] for row in answered), *[None] * (len(batch) - len(answered))]
+            asked = [*(prompts[row] for row in answered), *[None] * (len(given) - len(answered))]
+        batch, comparable = self._batch(given, asked)
+        valued = batch
+        if self.profile is not None and not batch.read.all():
+            valued, _ = self._batch([(self._as_null(prediction), reference) for prediction, reference in given], asked)
+            valued.scores = batch.scores
         for metric in self.metrics:
-            batch.scores[metric.info.id] = self._scores(metric, batch, comparable)
+            read_by = valued if metric.info.reads_answer else batch
+            batch.scores[metric.info.id] = self._scores(metric, read_by, comparable)
         m = len(answered)
         scores = {id_: _spread(found, answered, failed, len(pairs)) for id_, found in batch.scores.items()}
         pooled = frozenset(metric.info.id for metric in self.metrics if metric.info.reduction == "pooled")
-        return ScoredBatch(predictions, references, answered, _head(batch.cells, m), scores, pooled)
+        return ScoredBatch(predictions, references, answered, _head(valued.cells, m), scores, pooled)
 
-    def _batch(self, pairs: list[tuple[Prediction, Reference]]) -> tuple[Batch, Bools]:
-        """Make the batch, and say which rows have something to compare with.
+    def _with_stand_in(self, pairs: list[tuple[Prediction, Reference]]) -> list[tuple[Prediction, Reference]]:
+        """Add a row that repeats a reference where no row can be read (``_spread`` cuts it off).
 
-        Where no row can be read, a row that repeats a reference is added (``_spread`` cuts it off): whether a metric
-        can score at all must show even then, or unread answers would be the worst on a metric that is not installed.
+        Whether a metric can score at all must show even then, or unread answers would be the worst on a metric that
+        is not installed.
         """
         if pairs and not any(prediction.read for prediction, _ in pairs):
             stand_in = next((reference for _, reference in pairs if reference), None)
             if stand_in is not None:
                 state: State = "text" if self._cells is None else "strict"
-                pairs = [*pairs, (Prediction("(reference)", 0, state, stand_in), stand_in)]
+                return [*pairs, (Prediction("(reference)", 0, state, stand_in), stand_in)]
+        return pairs
+
+    def _as_null(self, prediction: Prediction) -> Prediction:
+        """Return an answer that cannot be read as one that says nothing; its text is not to be read either."""
+        state, value = self._null_answer
+        return prediction if prediction.read else Prediction(prediction.sample_id, prediction.repeat, state, value)
+
+    def _batch(
+        self, pairs: Sequence[tuple[Prediction, Reference]], prompts: Sequence[str | None] | None
+    ) -> tuple[Batch, Bools]:
+        """Make the batch, and say which rows have something to compare with."""
         predictions = [prediction for prediction, _ in pairs]
         references = [reference for _, reference in pairs]
         read = np.array([prediction.read for prediction in predictions], dtype=np.bool_)
         if self._cells is None:
             comparable = np.array([isinstance(reference, str) for reference in references], dtype=np.bool_)
-            return Batch(predictions, references, read, None), comparable
+            return Batch(predictions, references, read, None, prompts=prompts), comparable
         cells = self._cells.build(predictions, references, read)
         expected: Bools = np.asarray(cells.expected.any(axis=1))
-        return Batch(predictions, references, read, cells), expected
+        return Batch(predictions, references, read, cells, prompts=prompts), expected
 
     def _scores(self, metric: Metric, batch: Batch, comparable: Bools) -> Scores:
         info, n = metric.info, len(batch)

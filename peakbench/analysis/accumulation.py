@@ -1,9 +1,8 @@
-"""Scored batches in, columns and counts out: what a run's numbers are made of, sample by sample.
+"""Scored batches in, columns and tallies out: what a run's numbers are made of, sample by sample.
 
 One sample is one row. Its repeats are averaged into it first: a mean over the repeats that are scored, for pooled
-metrics of the numerators and of the denominators. For each metric the row holds (numerator, denominator) of the score
-and of the four floors, for each field (score, 1); unscored is (0, 0). A floor counts only where the score does, so both
-rest on the same samples.
+metrics of the numerators and of the denominators. A floor counts only where the score does, so both rest on the same
+samples. Where each number stands says :mod:`peakbench.analysis.layout`.
 """
 
 from __future__ import annotations
@@ -16,80 +15,55 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from peakbench.analysis.baselines import FloorName
+from peakbench.analysis.layout import Layout, Places
 from peakbench.metrics.base import Bools, Cells, Floats, Ints, MetricInfo, Scores
 from peakbench.records import OUTCOMES
 from peakbench.scoring import ScoredBatch
-from peakbench.statistics import Columns, Ratio
+from peakbench.statistics import Bootstrap, Columns, Moments
 
 _MOST_REASONS = 100
 _SAME = 1e-9
 
 
 @dataclass(slots=True)
-class FailureSums:
-    """A metric's sums over samples, each averaged over its scored and its failed answers.
+class MetricFindings:
+    """What is found out about one metric over the whole run, beside its columns and tallies.
 
-    ``lost`` sums each sample's share of failed answers; ``samples`` counts those with an answer of either kind.
-    """
-
-    above: float = 0.0
-    below: float = 0.0
-    lost: float = 0.0
-    samples: int = 0
-
-    def value(self, reading: float, *, size: float, pooled: bool) -> float | None:
-        """Return the metric's value with every failed answer read as ``reading``.
-
-        ``size``: the mean denominator of a scored sample: a failed answer weighs as much in a pooled value.
-        """
-        if not pooled:
-            return (self.above + self.lost * reading) / self.samples if self.samples else None
-        below = self.below + self.lost * size
-        return (self.above + self.lost * size * reading) / below if below > 0 else None
-
-
-@dataclass(slots=True)
-class MetricCounts:
-    """What is counted about one metric beside its columns.
-
-    ``n``: samples scored. ``unscored``: answers that are not. ``imperfect``, ``above_worst``: samples off the two
-    ends of the range. ``binary``: no repeats, and every value 0 or 1. ``pooled``: the ratio of sums beside a mean,
-    ``sizes`` the smallest and largest denominator. ``timings``: every value of a ``median`` metric. ``beside``: sum
-    and number of each figure that the metric gives beside its values, over answers.
+    ``unscored``: answers without a value, failed ones apart. ``pooled``: the ratio of sums beside a mean, ``sizes``
+    the smallest and largest denominator. ``timings``: every value of a ``median`` metric. ``beside``: sum and number
+    of each figure that the metric gives beside its values, over answers.
     """
 
     info: MetricInfo
-    n: int = 0
     unscored: int = 0
-    imperfect: int = 0
-    above_worst: int = 0
-    binary: bool = True
     reasons: Counter[str] = field(default_factory=Counter)
     pooled: list[float] = field(default_factory=lambda: [0.0, 0.0])
     sizes: tuple[float, float] | None = None
     timings: array[float] = field(default_factory=lambda: array("d"))
-    failures: FailureSums = field(default_factory=FailureSums)
     beside: dict[str, list[float]] = field(default_factory=dict)
 
-
-@dataclass(slots=True)
-class FieldCounts:
-    """One field: answers by outcome, the sums of its floors, the rest as in MetricCounts."""
-
-    outcomes: Ints = field(default_factory=lambda: np.zeros(len(OUTCOMES), dtype=np.int64))
-    floors: dict[FloorName, float] = field(default_factory=dict)
-    n: int = 0
-    imperfect: int = 0
-    above_worst: int = 0
-    binary: bool = True
+    @property
+    def reason(self) -> str | None:
+        """The most frequent reason for an answer without a value."""
+        common = self.reasons.most_common(1)
+        return common[0][0] if common else None
 
 
 @dataclass(slots=True)
-class Slice:
-    """The samples with one value of a metadata key: how many, and their columns (score columns only)."""
+class Scope:
+    """The samples that numbers are made over: all of a run, or those of a slice.
 
-    columns: Columns
+    ``n``: samples with an answer. ``answers``, ``failed``: requests that ended, and those of them without an answer.
+    ``sums``: of the tallies. ``rows``: of a slice, the numbers of its rows in the run's columns, while those are kept;
+    ``moments``: of a slice, once they are not.
+    """
+
+    sums: Floats
     n: int = 0
+    answers: int = 0
+    failed: int = 0
+    rows: array[int] = field(default_factory=lambda: array("q"))
+    moments: Moments | None = None
 
 
 class _Rows:
@@ -114,6 +88,7 @@ class Accumulator:
         floors: names of the floors that there are, ``unparseable`` among them.
         slices: metadata keys.
         kept: up to so many samples rows are kept for resampling.
+        unread_is_worst: whether an answer that cannot be read has the worst value, by rule; not so under a profile.
     """
 
     def __init__(
@@ -124,34 +99,24 @@ class Accumulator:
         floors: Sequence[FloorName],
         slices: Sequence[str],
         kept: int,
+        unread_is_worst: bool = True,
     ) -> None:
-        self.metrics = {info.id: MetricCounts(info) for info in infos}
-        self.fields = {name: FieldCounts() for name in fields}
-        self.slices: dict[str, dict[str, Slice]] = {key: {} for key in slices}
+        self.metrics = {info.id: MetricFindings(info) for info in infos}
+        self.slices: dict[str, dict[str, Scope]] = {key: {} for key in slices}
+        self.floors = tuple(floors)
         self._means = [info for info in infos if info.reduction != "median"]
-        self._with_floor = [info for info in self._means if info.has_floor]
-        self._floors = tuple(floors)
+        worst = frozenset[FloorName]({"unparseable"}) if unread_is_worst else frozenset[FloorName]()
+        self.layout = Layout(
+            self._means,
+            fields=fields,
+            floors=floors,
+            worst_by_rule={None: worst, **{i.id: worst if i.reads_answer else frozenset() for i in self._means}},
+        )
+        self.whole = Scope(np.zeros(self.layout.tallies))
         self._kept = kept
-        self._width = 2 * (len(self._means) + len(self._with_floor) * len(self._floors) + len(self.fields))
-        self.columns = Columns(self._width, kept=kept)
-
-    def score(self, metric: str) -> Ratio:
-        """Return where the columns of a metric's score stand; the same in a slice."""
-        at = next(index for index, info in enumerate(self._means) if info.id == metric)
-        return Ratio(2 * at, 2 * at + 1)
-
-    def floors(self, metric: str) -> dict[FloorName, Ratio]:
-        """Return where the columns of a metric's floors stand; empty where it has none."""
-        at = next((index for index, info in enumerate(self._with_floor) if info.id == metric), None)
-        if at is None:
-            return {}
-        start = 2 * (len(self._means) + at * len(self._floors))
-        return {name: Ratio(start + 2 * i, start + 2 * i + 1) for i, name in enumerate(self._floors)}
-
-    def field(self, name: str) -> Ratio:
-        """Return where the columns of a field stand."""
-        start = 2 * (len(self._means) + len(self._with_floor) * len(self._floors) + list(self.fields).index(name))
-        return Ratio(start, start + 1)
+        self._columns = Columns(self.layout.width, kept=kept)
+        # The same arrays that ``_columns`` keeps, for the slices; given up together.
+        self._blocks: list[Floats] = []
 
     def add(
         self,
@@ -172,115 +137,208 @@ class Accumulator:
         rows = _Rows(group, samples)
         failed = np.ones(len(group), dtype=np.bool_)
         failed[scored.answered] = False
-        block = np.zeros((samples, self._width))
+        batch = _Batch(
+            np.zeros((samples, self.layout.width)), np.zeros((samples, self.layout.tallies)), rows, failed, floors
+        )
         for info in self._means:
-            self._add_metric(info, scored.scores[info.id], rows, failed=failed, floors=floors, block=block)
-        for counts in self.metrics.values():
-            self._count_unscored(counts, scored.scores[counts.info.id], failed)
-            if counts.info.reduction == "median":
-                found = scored.scores[counts.info.id]
-                counts.timings.extend(found.values[found.scored].tolist())
+            batch.add_metric(info, self.layout.metrics[info.id], scored.scores[info.id])
+        for findings in self.metrics.values():
+            _note(findings, scored.scores[findings.info.id], rows, failed)
         if scored.cells is not None:
-            self._add_fields(scored.cells, _Rows(group[scored.answered], samples), floors, block)
-        answered = rows.total(~failed) > 0
-        self._add_slices(values, answered, block)
-        self.columns.add(block[answered])
+            answered_rows = _Rows(group[scored.answered], samples)
+            for index, places in enumerate(self.layout.fields.values()):
+                batch.add_field(index, places, scored.cells, answered_rows)
+        self._place(batch, values)
 
-    def _add_metric(
-        self,
-        info: MetricInfo,
-        scores: Scores,
-        rows: _Rows,
-        *,
-        failed: Bools,
-        floors: Mapping[FloorName, ScoredBatch],
-        block: Floats,
-    ) -> None:
-        counts, ratio = self.metrics[info.id], self.score(info.id)
-        repeats = rows.total(scores.scored)
-        scored = repeats > 0
-        above, below = _sums(info, scores, rows, repeats)
-        block[:, ratio.numerator], block[:, ratio.denominator] = above, below
-        counts.n += int(scored.sum())
-        if info.best is not None:
-            counts.imperfect += int((np.abs(above - below * info.best) > _SAME).sum())
-        if info.worst is not None:
-            counts.above_worst += int((np.abs(above - below * info.worst) > _SAME).sum())
-        counts.binary &= _is_binary(above, repeats)
-        for name, figures in scores.beside.items():
-            there = figures[~np.isnan(figures)]
-            sums = counts.beside.setdefault(name, [0.0, 0])
-            sums[0] += float(there.sum())
-            sums[1] += len(there)
-        if info.reduction == "mean" and scores.numerators is not None and scores.denominators is not None:
-            per = np.maximum(repeats, 1)
-            sizes = scores.denominators[scores.scored]
-            counts.pooled[0] += float((rows.total(scores.numerators) / per).sum())
-            counts.pooled[1] += float((rows.total(scores.denominators) / per).sum())
-            if sizes.size:
-                low, high = counts.sizes or (np.inf, -np.inf)
-                counts.sizes = (min(low, float(sizes.min())), max(high, float(sizes.max())))
-        lost = rows.total(failed)
-        worst = floors["unparseable"].scores.get(info.id)
-        if worst is not None:
-            lost = lost * worst.scored
-        every = np.maximum(repeats + lost, 1)
-        counts.failures.above += float((above * repeats / every).sum())
-        counts.failures.below += float((below * repeats / every).sum())
-        counts.failures.lost += float((lost / every).sum())
-        counts.failures.samples += int((repeats + lost > 0).sum())
-        for name, at in self.floors(info.id).items():
-            floor = floors[name].scores[info.id]
-            once = _Rows(np.arange(rows.samples), rows.samples)
-            above, below = _sums(info, floor, once, floor.scored.astype(np.float64))
-            block[:, at.numerator], block[:, at.denominator] = above * scored, below * scored
+    def _place(self, batch: _Batch, values: Mapping[str, Sequence[str | None]]) -> None:
+        """Put a batch's rows and tallies where they belong: the whole run, and each slice."""
+        answers, failed = batch.rows.total(np.ones(len(batch.failed))), batch.rows.total(batch.failed)
+        answered = answers > failed
+        kept = not self._columns.streamed and self._columns.n + int(answered.sum()) <= self._kept
+        if not kept:
+            self._fold()
+        numbers = self._columns.n + np.cumsum(answered) - 1
 
-    def _count_unscored(self, counts: MetricCounts, scores: Scores, failed: Bools) -> None:
-        unscored = np.flatnonzero(~scores.scored & ~failed)
-        counts.unscored += len(unscored)
-        for row in unscored.tolist():
-            reason = scores.reasons.get(row, "the metric gave no reason")
-            if reason in counts.reasons or len(counts.reasons) < _MOST_REASONS:
-                counts.reasons[reason] += 1
+        def count(scope: Scope, at: Ints) -> None:
+            scope.sums += batch.tallies[at].sum(axis=0)
+            scope.answers += int(answers[at].sum())
+            scope.failed += int(failed[at].sum())
+            scope.n += int(answered[at].sum())
 
-    def _add_fields(self, cells: Cells, rows: _Rows, floors: Mapping[FloorName, ScoredBatch], block: Floats) -> None:
-        for index, (name, counts) in enumerate(self.fields.items()):
-            ratio = self.field(name)
-            expected = cells.expected[:, index]
-            repeats = rows.total(expected)
-            asked = repeats > 0
-            score = rows.total(cells.scores[:, index]) / np.maximum(repeats, 1)
-            block[:, ratio.numerator], block[:, ratio.denominator] = score, asked
-            counts.imperfect += int((score[asked] < 1 - _SAME).sum())
-            counts.above_worst += int((score[asked] > _SAME).sum())
-            counts.binary &= _is_binary(score, repeats)
-            counts.outcomes += np.bincount(cells.outcomes[expected, index], minlength=len(OUTCOMES))
-            counts.n += int(asked.sum())
-            for floor, found in floors.items():
-                if found.cells is not None:
-                    total = float(found.cells.scores[asked, index].sum())
-                    counts.floors[floor] = counts.floors.get(floor, 0.0) + total
-
-    def _add_slices(self, values: Mapping[str, Sequence[str | None]], answered: Bools, block: Floats) -> None:
-        width = 2 * len(self._means)
-        folded = self.columns.streamed or self.columns.n + int(answered.sum()) > self._kept
+        count(self.whole, np.arange(len(answers)))
         for key, of_key in values.items():
-            places: dict[str, list[int]] = {}
+            members: dict[str, list[int]] = {}
             for row, value in enumerate(of_key):
-                if value is not None and answered[row]:
-                    places.setdefault(value, []).append(row)
-            for value, at in places.items():
-                one = self.slices[key].setdefault(value, Slice(Columns(width, kept=self._kept)))
-                one.n += len(at)
-                one.columns.add(block[at, :width])
-            if folded:
-                # A hundred slices below the limit would hold a hundred times its memory.
-                for one in self.slices[key].values():
-                    one.columns.fold()
+                if value is not None:
+                    members.setdefault(value, []).append(row)
+            for value, found in members.items():
+                at = np.array(found, dtype=np.int64)
+                scope = self.slices[key].setdefault(value, Scope(np.zeros(self.layout.tallies)))
+                count(scope, at)
+                at = at[answered[at]]
+                if kept:
+                    scope.rows.extend(numbers[at].tolist())
+                else:
+                    scope.moments = scope.moments or Moments(self.layout.width)
+                    scope.moments.add(batch.columns[at])
+        block = batch.columns[answered]
+        self._columns.add(block)
+        if kept:
+            self._blocks.append(block)
+
+    def _fold(self) -> None:
+        """Give the kept rows up for moments, in the slices too."""
+        if not self._blocks:
+            return
+        rows = np.concatenate(self._blocks)
+        self._blocks.clear()
+        self._columns.fold()
+        for scope in (one for of_key in self.slices.values() for one in of_key.values()):
+            scope.moments = Moments(self.layout.width)
+            scope.moments.add(rows[np.frombuffer(scope.rows, dtype=np.int64)] if scope.rows else rows[:0])
+            scope.rows = array("q")
+
+    def close(self, *, resamples: int, seed: int) -> Bootstrap | Moments:
+        """Return what estimates the numbers of the whole run."""
+        self._blocks.clear()
+        return self._columns.close(resamples=resamples, seed=seed)
+
+    def estimator_of(
+        self, scope: Scope, whole: Bootstrap | Moments, *, resamples: int, seed: int
+    ) -> Bootstrap | Moments:
+        """Return what estimates the numbers of a slice; ``whole``: that of the run, whose rows hold the slice's."""
+        if scope.moments is not None:
+            return scope.moments
+        if isinstance(whole, Moments):
+            return Moments(self.layout.width)
+        rows = np.frombuffer(scope.rows, dtype=np.int64) if scope.rows else np.zeros(0, dtype=np.int64)
+        return Bootstrap(whole.columns[rows], resamples=resamples, seed=seed)
 
 
-def _is_binary(values: Floats, repeats: Floats) -> bool:
-    return bool(((values == 0) | (values == 1)).all() and (repeats <= 1).all())
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """The columns (s, width) and tallies (s, tallies) of a batch's s samples, being filled.
+
+    ``failed``: (n,) which answers failed. ``floors``: each floor's s answers.
+    """
+
+    columns: Floats
+    tallies: Floats
+    rows: _Rows
+    failed: Bools
+    floors: Mapping[FloorName, ScoredBatch]
+
+    def add_metric(self, info: MetricInfo, places: Places, scores: Scores) -> None:
+        """Fill in a metric."""
+        repeats = self.rows.total(scores.scored)
+        scored = repeats > 0
+        above, below = _sums(info, scores, self.rows, repeats)
+        self._put(places, above, below)
+        worst = self.floors["unparseable"].scores.get(info.id)
+        lost = self.rows.total(self.failed)
+        self._tally(
+            places,
+            above,
+            below,
+            repeats,
+            lost if worst is None else lost * worst.scored,
+            imperfect=_off(above, below, info.best) if info.best is not None else None,
+            above_worst=_off(above, below, info.worst) if info.worst is not None else None,
+        )
+        self.tallies[:, places.tally("unscored")] = self.rows.total(~scores.scored & ~self.failed)
+        for name, at in places.floors.items():
+            floor = self.floors[name].scores[info.id]
+            once = _Rows(np.arange(self.rows.samples), self.rows.samples)
+            above, below = _sums(info, floor, once, floor.scored.astype(np.float64))
+            self.columns[:, at.numerator], self.columns[:, at.denominator] = above * scored, below * scored
+
+    def add_field(self, index: int, places: Places, cells: Cells, rows: _Rows) -> None:
+        """Fill in the field in column ``index`` of the cells, whose rows are the answers that did not fail."""
+        expected = cells.expected[:, index]
+        repeats = rows.total(expected)
+        asked = repeats > 0
+        score = rows.total(cells.scores[:, index]) / np.maximum(repeats, 1)
+        self._put(places, score, asked.astype(np.float64))
+        worst = self.floors["unparseable"].cells
+        there = worst.expected[:, index] if worst is not None else asked
+        self._tally(
+            places,
+            score,
+            asked.astype(np.float64),
+            repeats,
+            self.rows.total(self.failed) * there,
+            imperfect=asked & (score < 1 - _SAME),
+            above_worst=asked & (score > _SAME),
+        )
+        cell = rows.group[expected] * len(OUTCOMES) + cells.outcomes[expected, index]
+        counted = np.bincount(cell, minlength=rows.samples * len(OUTCOMES))
+        self.tallies[:, places.outcomes()] = counted.reshape(rows.samples, len(OUTCOMES))
+        for name, at in places.floors.items():
+            found = self.floors[name].cells
+            if found is not None:
+                self.columns[:, at.numerator] = found.scores[:, index] * asked
+
+    def _put(self, places: Places, above: Floats, below: Floats) -> None:
+        self.columns[:, places.score.numerator], self.columns[:, places.score.denominator] = above, below
+
+    def _tally(
+        self,
+        places: Places,
+        above: Floats,
+        below: Floats,
+        repeats: Floats,
+        lost: Floats,
+        *,
+        imperfect: Bools | None,
+        above_worst: Bools | None,
+    ) -> None:
+        every = np.maximum(repeats + lost, 1)
+        columns: dict[str, Floats | Bools] = {
+            "n": repeats > 0,
+            "mixed": (repeats > 1) | ((above != 0) & (above != 1)),
+            "above": above * repeats / every,
+            "below": below * repeats / every,
+            "lost": lost / every,
+            "samples": repeats + lost > 0,
+        }
+        if imperfect is not None:
+            columns["imperfect"] = imperfect
+        if above_worst is not None:
+            columns["above_worst"] = above_worst
+        for name, column in columns.items():
+            self.tallies[:, places.tally(name)] = column
+
+
+def _note(findings: MetricFindings, scores: Scores, rows: _Rows, failed: Bools) -> None:
+    """Take down what is found out over the whole run only."""
+    info = findings.info
+    unscored = np.flatnonzero(~scores.scored & ~failed)
+    findings.unscored += len(unscored)
+    for row in unscored.tolist():
+        reason = scores.reasons.get(row, "the metric gave no reason")
+        if reason in findings.reasons or len(findings.reasons) < _MOST_REASONS:
+            findings.reasons[reason] += 1
+    if info.reduction == "median":
+        findings.timings.extend(scores.values[scores.scored].tolist())
+        return
+    for name, figures in scores.beside.items():
+        there = figures[~np.isnan(figures)]
+        sums = findings.beside.setdefault(name, [0.0, 0])
+        sums[0] += float(there.sum())
+        sums[1] += len(there)
+    if info.reduction == "mean" and scores.numerators is not None and scores.denominators is not None:
+        per = np.maximum(rows.total(scores.scored), 1)
+        sizes = scores.denominators[scores.scored]
+        findings.pooled[0] += float((rows.total(scores.numerators) / per).sum())
+        findings.pooled[1] += float((rows.total(scores.denominators) / per).sum())
+        if sizes.size:
+            low, high = findings.sizes or (np.inf, -np.inf)
+            findings.sizes = (min(low, float(sizes.min())), max(high, float(sizes.max())))
+
+
+def _off(above: Floats, below: Floats, end: float) -> Bools:
+    off: Bools = np.abs(above - below * end) > _SAME
+    return off
 
 
 def _sums(info: MetricInfo, scores: Scores, rows: _Rows, repeats: Floats) -> tuple[Floats, Floats]:

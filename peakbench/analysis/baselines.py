@@ -28,6 +28,7 @@ import numpy as np
 from peakbench.metrics.base import Comparator
 from peakbench.metrics.cells import CellBuilder
 from peakbench.records import JSONValue, Prediction, Reference
+from peakbench.scoring import null_answer
 from peakbench.tasks import Task, TaskField
 from peakbench.values import canonical, is_null
 
@@ -185,7 +186,7 @@ class ReferenceCounts:
             return Floors(
                 {
                     "unparseable": unparseable,
-                    "all_null": Prediction("(floor all_null)", 0, "text", ""),
+                    "all_null": Prediction("(floor all_null)", 0, *null_answer(self.task)),
                     "majority": Prediction("(floor majority)", 0, "text", most),
                     "vocabulary": None,
                 },
@@ -211,7 +212,7 @@ class ReferenceCounts:
         return Floors(
             {
                 "unparseable": unparseable,
-                "all_null": Prediction("(floor all_null)", 0, "strict", dict.fromkeys(self._fields)),
+                "all_null": Prediction("(floor all_null)", 0, *null_answer(self.task)),
                 "majority": Prediction("(floor majority)", 0, "strict", majority),
                 "vocabulary": Prediction("(floor vocabulary)", 0, "strict", vocabulary),
             },

@@ -22,7 +22,7 @@ from peakbench.analysis.timings import Timings
 from peakbench.metrics.base import Comparator, Metric
 from peakbench.parsing import read
 from peakbench.records import Completion, JSONValue, Prediction, Reference
-from peakbench.scoring import Scorer
+from peakbench.scoring import Profile, Scorer, profiled
 from peakbench.statistics import KEPT, Bootstrap
 from peakbench.store import RunDirectory
 from peakbench.tasks import Task
@@ -77,6 +77,7 @@ def evaluate(
     nulls: frozenset[str],
     field_signatures: Mapping[str, str] | None = None,
     repair: bool = False,
+    profile: Profile | None = None,
     slices: Sequence[str] = (),
     resamples: int = 10_000,
     seed: int = 0,
@@ -92,6 +93,7 @@ def evaluate(
         nulls: the folded null list.
         field_signatures: what names everything that changes a field's score, by field; written beside it.
         repair: read near-JSON with json-repair; such answers are in state ``repaired``.
+        profile: read answers as numbers published elsewhere read them (see ``scoring``), for comparison with those.
         slices: metadata keys to score apart.
         resamples: bootstrap resamples, >= 1, up to 20,000 samples; above, intervals are normal.
         seed: of the resamples.
@@ -119,13 +121,14 @@ def evaluate(
             nulls=nulls,
             field_signatures=field_signatures,
             repair=repair,
+            profile=profile,
             repeats=repeats,
             slices=slices,
             resamples=resamples,
             seed=seed,
             workers=workers.pop() if len(workers) == 1 else None,
             wall_s=run.wall_s(),
-            run=run.run.model_dump(mode="json") | {"repair": repair},
+            run=run.run.model_dump(mode="json") | {"repair": repair, "profile": profile},
             write_rows=run.write_scores,
             on_progress=on_progress,
         )
@@ -145,6 +148,7 @@ def evaluate_stream(
     field_signatures: Mapping[str, str] | None = None,
     samples: Callable[[], Iterable[Sampled]] | None = None,
     repair: bool = False,
+    profile: Profile | None = None,
     repeats: int = 1,
     slices: Sequence[str] = (),
     resamples: int = 10_000,
@@ -166,16 +170,16 @@ def evaluate_stream(
         workers, wall_s: of the asking, None where the answers came from elsewhere, or the number of workers changed.
         run: what stands under ``run`` in the summary.
         write_rows: takes the iterator of the lines of scores.jsonl and exhausts it.
-        metrics, task, comparators, nulls, field_signatures, repair, slices, resamples, seed, on_progress: as in
-            :func:`evaluate`.
+        metrics, task, comparators, nulls, field_signatures, repair, profile, slices, resamples, seed, on_progress: as
+            in :func:`evaluate`.
     """
     first = samples() if samples is not None else (sample for sample, _ in records())
     floors, sliced = _survey(first, task, comparators, nulls, slices)
     broken: dict[str, str] = {}
     while True:
         one = _Pass(
-            Scorer(task, metrics, comparators, nulls, broken=broken),
-            Scorer(task, _with_parts(metrics), comparators, nulls, broken=broken),
+            Scorer(task, metrics, comparators, nulls, broken=broken, profile=profile),
+            Scorer(task, _with_parts(metrics), comparators, nulls, broken=broken, profile=profile),
             task=task,
             floors=floors,
             slices=sliced,
@@ -264,11 +268,12 @@ class _Pass:
         self.failures: Counter[str] = Counter()
         self.timings = Timings()
         self.totals = Accumulator(
-            [metric.info for metric in self._scorer.metrics],
+            self._scorer.infos,
             fields=task.keys,
             floors=tuple(self._floors),
             slices=tuple(slices),
             kept=kept,
+            unread_is_worst=scorer.profile is None,
         )
 
     @property
@@ -335,6 +340,10 @@ class _Pass:
         value = slice_value(sample.metadata, key)
         return value if value is None or value in self._slices[key] else OTHER
 
+    def _signature(self, signatures: Mapping[str, str], field: str) -> str | None:
+        signature = signatures.get(field)
+        return None if signature is None else profiled(signature, self._scorer.profile)
+
     def summary(
         self,
         metrics: Sequence[Metric],
@@ -347,7 +356,7 @@ class _Pass:
     ) -> dict[str, Any]:
         """Return what stands in summary.json beside ``format`` and ``run``."""
         totals = self.totals
-        estimator = totals.columns.close(resamples=resamples, seed=seed)
+        estimator = totals.close(resamples=resamples, seed=seed)
         performance = self.timings.summary(workers=workers, wall_s=wall_s)
         entries = {}
         for metric in metrics:
@@ -365,12 +374,12 @@ class _Pass:
             "samples": {**samples, "failures": dict(self.failures)},
             "metrics": entries,
             "fields": {
-                name: field_entry(totals, name, estimator, weight=weight, signature=signatures.get(name))
+                name: field_entry(totals, name, estimator, weight=weight, signature=self._signature(signatures, name))
                 for name, weight in weights.items()
             },
             "slices": {
                 key: {
-                    value: slice_entry(totals, found, resamples=resamples, seed=seed)
+                    value: slice_entry(totals, found, estimator, resamples=resamples, seed=seed)
                     for value, found in sorted(totals.slices[key].items())
                 }
                 for key in self._slices
