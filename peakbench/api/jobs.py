@@ -17,6 +17,7 @@ from typing import Any
 
 from peakbench import __version__
 from peakbench.analysis.evaluation import evaluate
+from peakbench.analysis.lineage import lineage_record, placed
 from peakbench.api.options import Options
 from peakbench.backends import open_tools
 from peakbench.builtins import open_registry
@@ -64,11 +65,16 @@ class Job:
     def open_directory(self) -> RunDirectory:
         """Make the run directory, or open it for resuming after a check that it is the same run."""
         with self.spooled() as (records, data):
-            record = self._record(data)
             path = Path(self.options.out or _default_out(self.endpoint.model, data.name))
+            record = self._record(data)
+            if self.options.lineage:
+                record = record.model_copy(update={"lineage": placed(lineage_record(self.options.lineage), path)})
             if self.options.resume and (path / "run.json").is_file():
                 directory = RunDirectory.open(path)
                 directory.check_same(record)
+                if record.lineage is not None and record.lineage != directory.run.lineage:
+                    said = record.lineage.model_dump(exclude_none=True)
+                    directory.tag(lambda known: known.model_copy(update=said))
                 if not directory.has_samples:
                     directory.write_samples(records)
             elif self.options.resume and self.options.out is None:

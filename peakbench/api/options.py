@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
+from peakbench.analysis.lineage import lineage_record
 from peakbench.errors import ConfigError, nearest
 from peakbench.metrics.base import Encoder, Entailer, Lexicon
 from peakbench.records import Sampling
@@ -26,6 +27,8 @@ class RunOptions(TypedDict, total=False):
         model: the model's name as the server knows it.
         out: the run directory. Default: ``runs/<model>-<data>-<time>``.
         resume: go on with the run in ``out``: ask only what has no answer yet.
+        lineage: where the model comes from, as far as its name does not say: any of ``family``, ``parameters``,
+            ``training`` ("SFT+GRPO", or a list), ``quantization``, ``version``, ``base_run``.
         limit: ask about the first ``limit`` samples only.
         workers: requests in flight at once, >= 1.
         repeats: how often each sample is asked, each time as a request of its own with ``seed + repeat``.
@@ -51,6 +54,7 @@ class RunOptions(TypedDict, total=False):
     model: str | None
     out: str | Path | None
     resume: bool
+    lineage: Mapping[str, Any] | None
     limit: int | None
     workers: int
     repeats: int
@@ -90,6 +94,7 @@ class Options:
     model: str | None = None
     out: str | Path | None = None
     resume: bool = False
+    lineage: Mapping[str, Any] | None = None
     limit: int | None = None
     workers: int = 8
     repeats: int = 1
@@ -125,6 +130,7 @@ class Options:
                 raise ConfigError(f"{name} = {getattr(self, name)}", expected=f"{low} or more")
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"limit = {self.limit}", expected="1 or more")
+        lineage_record(self.lineage)
 
 
 def options_of(given: RunOptions) -> Options:

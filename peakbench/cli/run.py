@@ -28,6 +28,7 @@ FAILED_REMAIN = 3
 INTERRUPTED = 130
 RECORDED = frozenset(
     {"endpoint", "model", "data", "task", "out", "limit", "repeats", "repair", "transport", "workers"}
+    | {"family", "parameters", "training", "quantization", "model_version", "base_run"}
     | {"temperature", "max_tokens", "max_completion_tokens", "seed", "top_p", "stop", "structured", "extra_body"}
 )
 """Settings that run.json holds, so that ``--resume --out DIR`` needs none of them."""

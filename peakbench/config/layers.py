@@ -126,6 +126,8 @@ def _recorded(run: Path) -> dict[str, Any]:
         sampling = dict(record["sampling"])
         limit = sampling.pop("token_limit")
         longest = sampling.pop("max_tokens")
+        lineage = record.get("lineage") or {}
+        stages, base = lineage.get("training"), lineage.get("base_run")
         return {
             **sampling,
             "max_tokens": longest,
@@ -137,6 +139,10 @@ def _recorded(run: Path) -> dict[str, Any]:
             "endpoint": record["endpoint"]["provider"] or record["endpoint"]["url"],
             "transport": record["endpoint"]["transport"],
             "model": record["model"],
+            **{name: lineage.get(name) for name in ("family", "parameters", "quantization")},
+            "training": None if stages is None else "+".join(stages) or "none",
+            "model_version": lineage.get("version"),
+            "base_run": None if base is None else str(run / base),
             "repeats": record["repeats"],
             "repair": record["repair"],
             "workers": record["workers"],

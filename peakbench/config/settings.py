@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-MEASURED, ENDPOINT, SAMPLING, ASKING, IMAGES, SCORING = (
+MEASURED, LINEAGE, ENDPOINT, SAMPLING, ASKING, IMAGES, SCORING = (
     "What is measured",
+    "Where the model comes from",
     "Endpoint",
     "How the model answers",
     "Asking",
@@ -60,6 +61,17 @@ class RunSettings:
     )
     out: str | None = _setting(None, "run directory; runs/MODEL-DATA-TIME where not given", MEASURED, "DIR")
     limit: int | None = _setting(None, "ask about the first N samples only", MEASURED, "N", low=1)
+
+    family: str | None = _setting(None, "what the model was made from, like Qwen3-VL", LINEAGE, "NAME")
+    parameters: str | None = _setting(None, "its size, like 8B or 35B-A3B", LINEAGE, "SIZE")
+    training: str | None = _setting(
+        None, "training stages since its release, in order, like SFT+GRPO; or none", LINEAGE, "STAGES"
+    )
+    quantization: str | None = _setting(None, "like NVFP4, FP8 or GPTQ-INT4; or none", LINEAGE, "FORMAT")
+    model_version: str | None = _setting(None, "a label of your own, like v9", LINEAGE, "LABEL")
+    base_run: str | None = _setting(
+        None, "the run of the model that this one was made from", LINEAGE, "DIR", is_path=True
+    )
 
     api_key_env: str = _setting("OPENAI_API_KEY", "environment variable that holds the key", ENDPOINT, "NAME")
     headers: Mapping[str, str] = _mapping(
@@ -116,7 +128,8 @@ class RunSettings:
             extra_body=dict(self.extra_body),
         )
         renamed = {"headers", "timeout", "connect_timeout", "metrics", "slice_by", "allow_image_urls", "max_failed"}
-        same = [name for name in RUN_KEYS if name not in renamed]
+        same = [name for name in RUN_KEYS if name not in renamed and name not in LINEAGE_KEYS]
+        lineage = {name.removeprefix("model_"): getattr(self, name) for name in LINEAGE_KEYS}
         return {
             **{name: getattr(self, name) for name in same},
             "headers": dict(self.headers),
@@ -126,6 +139,7 @@ class RunSettings:
             "metrics": metric_choice(self.metrics),
             "slices": self.slice_by,
             "allow_urls": self.allow_image_urls,
+            "lineage": {name: value for name, value in lineage.items() if value is not None} or None,
         }
 
 
@@ -142,11 +156,13 @@ def metric_choice(names: tuple[str, ...]) -> str | tuple[str, ...]:
 FIELDS: dict[str, Setting] = {field.name: field.metadata["setting"] for field in dataclasses.fields(RunSettings)}
 KINDS: dict[str, Any] = typing.get_type_hints(RunSettings)
 SAMPLING_KEYS = tuple(name for name, setting in FIELDS.items() if setting.panel == SAMPLING)
+LINEAGE_KEYS = tuple(name for name, setting in FIELDS.items() if setting.panel == LINEAGE)
 RUN_KEYS = tuple(name for name in FIELDS if name not in SAMPLING_KEYS)
 PROFILE_KEYS = (
     "url",
     "model",
     "max_completion_tokens",  # which name a server takes for the token limit is the server's
+    *LINEAGE_KEYS,
     *(name for name, setting in FIELDS.items() if setting.panel == ENDPOINT),
     "workers",
     "rate",

@@ -20,7 +20,7 @@ from peakbench.datasets import SampleRecord
 from peakbench.errors import StoreError
 from peakbench.store.formats import dump_line, load_line
 from peakbench.store.journal import Journal, JournalIndex, last_finish, whole_lines
-from peakbench.store.record import FORMAT, RunRecord, Session
+from peakbench.store.record import FORMAT, LineageRecord, RunRecord, Session
 from peakbench.tasks import Task, load_task_file
 
 RUN, TASK, SAMPLES, RESPONSES = "run.json", "task.json", "samples.jsonl", "responses.jsonl"
@@ -164,6 +164,16 @@ class RunDirectory:
                 expected="the same task, data, model, sampling and repeats; URL, workers and time-outs may change",
                 hint="ask as before, or choose another folder: --out",
             )
+
+    def tag(self, change: Callable[[LineageRecord], LineageRecord]) -> None:
+        """Rewrite what run.json says about the model's lineage; ``change`` gets what stands there now.
+
+        Raises:
+            StoreError: another writer holds the run.
+        """
+        with self.lock():
+            run = RunDirectory.open(self.path).run
+            self._write_run(run.model_copy(update={"lineage": change(run.lineage or LineageRecord())}))
 
     def write_samples(self, records: Iterable[SampleRecord]) -> int:
         """Write samples.jsonl, streamed, whole or not at all; return how many there are."""

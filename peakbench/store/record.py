@@ -66,11 +66,42 @@ class Session(_Record):
     workers: int
 
 
+def _words(text: str) -> str:
+    words = " ".join(text.split())
+    if not words:
+        raise ValueError("empty: leave it out where it is not known")
+    return words
+
+
+Words = Annotated[str, AfterValidator(_words), Field(max_length=100)]
+
+
+class LineageRecord(_Record):
+    """Where a run's model comes from, as far as somebody said so; what is None may be read from the model's name.
+
+    Attributes:
+        family: what the model was made from, like ``Qwen3-VL``.
+        parameters: its size, like ``8B`` or ``35B-A3B``.
+        training: stages after the release, in order, like ``("SFT", "GRPO")``; empty: as released.
+        quantization: like ``NVFP4``; ``none``: as trained.
+        version: a label of one's own, like ``v9``.
+        base_run: the run of the model that this one was made from, as a path from this run's folder.
+    """
+
+    family: Words | None = None
+    parameters: Words | None = None
+    training: tuple[Words, ...] | None = None
+    quantization: Words | None = None
+    version: Words | None = None
+    base_run: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+
+
 class RunRecord(_Record):
     """run.json: what was asked, of whom, with which versions. ``created_at`` is ISO 8601 in UTC.
 
     ``max_side``: images were shrunk to that many pixels, None where they were sent as found.
-    ``repair`` says whether the answers are read with json-repair; it does not change what is asked.
+    ``repair`` says whether the answers are read with json-repair, ``lineage`` where the model comes from; neither
+    changes what is asked.
     """
 
     format: Literal[1] = 1
@@ -88,6 +119,7 @@ class RunRecord(_Record):
     workers: int
     sessions: tuple[Session, ...] = ()
     versions: dict[str, str] = Field(default_factory=dict)
+    lineage: LineageRecord | None = None
 
     @field_serializer("sampling")
     def _sampling(self, sampling: Sampling) -> dict[str, Any]:
