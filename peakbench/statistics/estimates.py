@@ -12,8 +12,12 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-Method = Literal["bca", "percentile", "wilson", "normal", "order", "none"]
-"""How an interval was made; ``percentile`` where BCa's corrections are not defined, ``none`` where there is none."""
+Method = Literal["bca", "bca_t", "percentile", "wilson", "normal", "order", "none"]
+"""How an interval was made.
+
+``bca_t``: of a paired difference, each end the further one of BCa's and Student's t. ``percentile``: where BCa's
+corrections are not defined. ``none``: where there is no interval.
+"""
 
 LEVEL = 0.95
 """Coverage of every interval."""

@@ -92,9 +92,7 @@ def _normal(sides: list[Floats], ratio: Ratio, value: float) -> tuple[Estimate, 
         variance += float(slope @ moments.covariance @ slope) / moments.n
     n, error = min(len(side) for side in sides), math.sqrt(max(variance, 0.0))
     if error <= TIE * max(1.0, abs(value)):
-        return Estimate(value, value, value, "normal", n, unreliable="every sample has the same value"), float(
-            not value
-        )
-    return Estimate(value, value - Z * error, value + Z * error, "normal", n), math.erfc(
-        abs(value) / error / math.sqrt(2)
-    )
+        same = "every sample has the same value"
+        return Estimate(value, value, value, "normal", n, unreliable=same), float(abs(value) <= TIE)
+    p = math.erfc(abs(value) / error / math.sqrt(2))
+    return Estimate(value, value - Z * error, value + Z * error, "normal", n), p

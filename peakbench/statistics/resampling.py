@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from peakbench.statistics.estimates import TIE, Estimate, Floats, without_interval
-from peakbench.statistics.intervals import bca
-from peakbench.statistics.ratios import Statistic
+from peakbench.statistics.intervals import bca, student
+from peakbench.statistics.ratios import Difference, Statistic
 
 _BLOCK = 2_000_000  # counts held at a time: 16 MB
 
@@ -62,7 +62,10 @@ class Bootstrap:
         return values[np.isfinite(values)]
 
     def estimate(self, statistic: Statistic) -> Estimate:
-        """Return the statistic with its BCa interval.
+        """Return the statistic with its BCa interval; of a difference, with what ``bca_t`` names.
+
+        Two runs differ in few of their samples. Over so few steps BCa's corrections take it the wrong way: with ten
+        samples that differ out of 100 it covers some 91 % (docs/coverage.md), so its ends are never inside Student's.
 
         A resample in which the statistic is not defined (no scored sample drawn, floor at the best) is left out.
         """
@@ -76,6 +79,11 @@ class Bootstrap:
             return Estimate(value, None, None, "none", support, reason="not defined in most resamples")
         if np.ptp(resampled) <= TIE * max(1.0, abs(value)):
             return Estimate(value, value, value, "bca", support, unreliable="every sample has the same value")
-        interval = bca(value, resampled, self.jackknife(statistic))
+        jackknife = self.jackknife(statistic)
+        interval = bca(value, resampled, jackknife)
         odd = "all resamples lie on one side of the value" if interval.method == "percentile" else None
+        if isinstance(statistic, Difference):
+            half = student(jackknife, support)
+            low, high = min(interval.low, value - half), max(interval.high, value + half)
+            return Estimate(value, low, high, "bca_t", support, unreliable=odd)
         return Estimate(value, interval.low, interval.high, interval.method, support, unreliable=odd)
