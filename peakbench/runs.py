@@ -18,6 +18,7 @@ from peakbench.store import RunDirectory, RunRecord
 if TYPE_CHECKING:
     import pandas as pd
 
+    from peakbench.analysis.confusion import Confusion
     from peakbench.datasets import SampleRecord
     from peakbench.tasks import Task
 
@@ -112,6 +113,18 @@ class Run:
         )
         scores = tuple(row for row in self.rows() if row["sample_id"] == sample_id)
         return SampleView(record, completions, predictions, scores)
+
+    def confusion(self, field: str) -> Confusion:
+        """What a field's values are taken for: its confusion matrix, the scores of each value, unknown words.
+
+        Raises:
+            InputError: an unknown field, or one that has no single values.
+        """
+        from peakbench.analysis.vocabulary import confusions
+        from peakbench.backends import open_tools
+        from peakbench.builtins import open_registry
+
+        return confusions(self.directory, open_registry(), open_tools(), fields=[field])[field]
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a sample and repeat: state, every metric (None where unscored), every field's score and outcome.
