@@ -40,6 +40,7 @@ from peakbench.statistics.intervals import (
     bca,
     clopper_pearson,
     quantile,
+    student,
     wilson,
 )
 from peakbench.statistics.moments import Columns, Moments
@@ -72,6 +73,7 @@ __all__ = [
     "mcnemar",
     "quantile",
     "samples_needed",
+    "student",
     "swap_tests",
     "unpaired",
     "wilson",
