@@ -3,8 +3,8 @@
 *Columns* are what intervals are made of: of a metric (numerator, denominator) of the score and of each floor, of a
 field score, 1 and the floors' scores; unscored is (0, 0). *Tallies* are only ever summed: how many samples are scored,
 how many stand off the ends of the range, what became of a field, and what the value would be with the failed answers
-read. The whole run and each of its slices have the same columns and the same tallies, so every number of the one is a number
-of the other.
+read. The whole run and each of its slices have the same columns and the same tallies, so every number of the one is a
+number of the other.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, Unpack
 from peakbench.analysis.evaluation import evaluate
 from peakbench.api.adoption import adopt
 from peakbench.api.jobs import DEMO_PROVIDER, Job, prepared, samples_of
-from peakbench.api.options import MetricChoice, Options, RunOptions, options_of
+from peakbench.api.options import MetricChoice, Options, RunOptions, check_profile, options_of
 from peakbench.backends import open_tools
 from peakbench.builtins import open_registry
 from peakbench.client.opening import display_url, open_transport
@@ -23,6 +23,7 @@ from peakbench.metrics.base import Encoder, Entailer, Lexicon
 from peakbench.records import Completion, Sample
 from peakbench.runner import Policy, ask
 from peakbench.runs import Run
+from peakbench.scoring import Profile
 from peakbench.store import JournalIndex, RunDirectory
 from peakbench.tasks import Task
 
@@ -151,6 +152,7 @@ def score(
     metrics: MetricChoice = "default",
     slices: Sequence[str] = (),
     repair: bool | None = None,
+    profile: Profile | None = None,
     encoder: Encoder | None = None,
     entailer: Entailer | None = None,
     lexicon: Lexicon | None = None,
@@ -168,12 +170,14 @@ def score(
         definitions: files with metric definitions of your own.
         answers: instead of a run, a JSONL file of answers (``id``, ``response``); needs ``data`` and ``out``.
         repair: read near-JSON with json-repair; None: as the run says.
+        profile: ``published-2026`` reads what cannot be read as all null; for comparison with published numbers only.
         images: with ``answers``: check and record the images too; False where they are not at hand.
         on_progress: called with the number of samples scored so far.
 
     Raises:
         InputError: what was named cannot be used.
     """
+    check_profile(profile)
     registry = open_registry(extra=[Path(file) for file in definitions])
     tools = open_tools(encoder=encoder, entailer=entailer, lexicon=lexicon)
     if (run is None) == (answers is None):
@@ -201,6 +205,7 @@ def score(
             nulls=registry.nulls_of(directory.task),
             field_signatures=registry.field_signatures(directory.task, tools),
             repair=directory.run.repair if repair is None else repair,
+            profile=profile,
             slices=slices,
             resamples=resamples,
             seed=seed,

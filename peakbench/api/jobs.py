@@ -131,6 +131,7 @@ class Job:
             nulls=self.registry.nulls_of(self.task),
             field_signatures=self.field_signatures,
             repair=self.options.repair,
+            profile=self.options.profile,
             slices=self.options.slices,
             resamples=self.options.resamples,
             seed=self.options.seed,

@@ -12,6 +12,7 @@ from peakbench.errors import ConfigError, nearest
 from peakbench.metrics.base import Encoder, Entailer, Lexicon
 from peakbench.records import Sampling
 from peakbench.runner import Event
+from peakbench.scoring import PROFILES, Profile
 from peakbench.tasks import Task
 
 MetricChoice = Literal["default", "all"] | Sequence[str]
@@ -42,6 +43,7 @@ class RunOptions(TypedDict, total=False):
         definitions: files with metric definitions of your own, in the format of peakbench_metrics.json.
         metrics: ``default``, ``all``, or ids. ``slices``: metadata keys to score apart.
         repair: read near-JSON with json-repair; such answers are counted as repaired, never as valid JSON.
+        profile: ``published-2026`` reads what cannot be read as all null; for comparison with published numbers only.
         allow_outside: images may lie outside the folder of the data set. ``allow_urls``: images may be URLs.
         max_side: shrink images whose longer side exceeds it, pixels. Default: the bytes sent are the bytes found.
         encoder, entailer, lexicon: models for the metrics that need one. Default: those whose weights are here.
@@ -74,6 +76,7 @@ class RunOptions(TypedDict, total=False):
     metrics: MetricChoice
     slices: Sequence[str]
     repair: bool
+    profile: Profile | None
     allow_outside: bool
     allow_urls: bool
     max_side: int | None
@@ -114,6 +117,7 @@ class Options:
     metrics: MetricChoice = "default"
     slices: Sequence[str] = ()
     repair: bool = False
+    profile: Profile | None = None
     allow_outside: bool = False
     allow_urls: bool = False
     max_side: int | None = None
@@ -130,7 +134,14 @@ class Options:
                 raise ConfigError(f"{name} = {getattr(self, name)}", expected=f"{low} or more")
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"limit = {self.limit}", expected="1 or more")
+        check_profile(self.profile)
         lineage_record(self.lineage)
+
+
+def check_profile(profile: str | None) -> None:
+    """Raise a ConfigError where there is no such profile."""
+    if profile is not None and profile not in PROFILES:
+        raise ConfigError(f"profile = {profile!r}", expected=" or ".join(map(repr, [*PROFILES, None])))
 
 
 def options_of(given: RunOptions) -> Options:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import click
 
 from peakbench.cli.base import PanelOption
-from peakbench.config import FIELDS, KINDS, Resolved, RunSettings, option_name, resolve
+from peakbench.config import FIELDS, Resolved, RunSettings, kind_of, option_name, resolve
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunSettings)}
 CONFIG_OPTION = PanelOption(
@@ -47,7 +47,7 @@ def resolve_options(values: Mapping[str, Any], *, resume: bool = False) -> Resol
 
 
 def _option(name: str) -> click.Option:
-    setting, kind, flag = FIELDS[name], KINDS[name], option_name(name)
+    (kind, may_be_none), setting, flag = kind_of(name), FIELDS[name], option_name(name)
     help_text = setting.help[:1].upper() + setting.help[1:]
     help_text += "." + _default(DEFAULTS[name])
     if kind is bool:
@@ -55,7 +55,7 @@ def _option(name: str) -> click.Option:
     origin = typing.get_origin(kind)
     value_type: Any = click.STRING
     if origin is Literal:
-        value_type = click.Choice(typing.get_args(kind))
+        value_type = click.Choice([*typing.get_args(kind), *(["none"] if may_be_none else [])])
     elif setting.is_path or name == "out":
         value_type = click.Path()  # completes file names; whether it is there is for the library to say
     return PanelOption(

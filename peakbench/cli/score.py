@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from peakbench.cli.base import Command, PanelOption, json_option, resume_command, say, write_json, write_page
 from peakbench.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from peakbench.scoring import Profile
 
 ELSEWHERE = "Answers from elsewhere"
 
@@ -21,6 +25,11 @@ ELSEWHERE = "Answers from elsewhere"
 @click.option("--metrics", metavar="IDS", multiple=True, help="Metric ids, comma-separated; or default; or all.")
 @click.option("--slice-by", "slices", metavar="KEY", multiple=True, help="Score each value of this metadata key too.")
 @click.option("--repair/--no-repair", default=None, help="Repair near-JSON answers. [default: as the run says]")
+@click.option(
+    "--profile",
+    type=click.Choice(["published-2026"]),
+    help="Score as published numbers did, to compare with those: what cannot be read is all null.",
+)
 @click.option(
     "--answers",
     type=click.Path(),
@@ -50,6 +59,7 @@ def score(
     metrics: tuple[str, ...],
     slices: tuple[str, ...],
     repair: bool | None,
+    profile: Profile | None,
     answers: str | None,
     data: str | None,
     task: str | None,
@@ -89,6 +99,7 @@ def score(
             metrics=metric_choice(metrics or ("default",)),
             slices=slices,
             repair=repair,
+            profile=profile,
             allow_outside=allow_outside,
             allow_urls=allow_image_urls,
             images=not no_images,

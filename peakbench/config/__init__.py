@@ -8,7 +8,7 @@ resumed, the command line. An endpoint that the environment or the command line 
 
 from peakbench.config.files import display_path, find_file
 from peakbench.config.layers import Resolved, resolve, unknown_variables
-from peakbench.config.settings import FIELDS, KINDS, RunSettings, Setting, metric_choice, option_name
+from peakbench.config.settings import FIELDS, KINDS, RunSettings, Setting, kind_of, metric_choice, option_name
 from peakbench.config.values import convert
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "convert",
     "display_path",
     "find_file",
+    "kind_of",
     "metric_choice",
     "option_name",
     "resolve",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,6 +112,9 @@ class RunSettings:
     metrics: tuple[str, ...] = _setting(("default",), "metric ids, comma-separated; or default; or all", SCORING, "IDS")
     slice_by: tuple[str, ...] = _setting((), "score each value of this metadata key too; repeatable", SCORING, "KEY")
     repair: bool = _setting(False, "repair near-JSON answers (counted apart)", SCORING)
+    profile: Literal["published-2026"] | None = _setting(
+        None, "score as published numbers did, to compare with those: what cannot be read is all null", SCORING
+    )
 
     def arguments(self) -> dict[str, Any]:
         """The keywords of :func:`peakbench.run` that these settings stand for."""
@@ -168,6 +172,19 @@ PROFILE_KEYS = (
     "rate",
     "retries",
 )
+
+
+def kind_of(name: str) -> tuple[Any, bool]:
+    """Return a field's type without None, and whether it may be None.
+
+    >>> kind_of("limit"), kind_of("workers")
+    ((<class 'int'>, True), (<class 'int'>, False))
+    """
+    kind = KINDS[name]
+    if typing.get_origin(kind) not in {types.UnionType, typing.Union}:
+        return kind, False
+    (kind,) = (part for part in typing.get_args(kind) if part is not types.NoneType)
+    return kind, True
 
 
 def option_name(name: str) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import types
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from peakbench.config.settings import FIELDS, KINDS, Setting
+from peakbench.config.settings import FIELDS, Setting, kind_of
 from peakbench.errors import ConfigError
 
 
@@ -21,12 +20,10 @@ def convert(value: Any, name: str, *, where: str) -> Any:
     >>> convert("none", "seed", where=""), convert("4", "workers", where=""), convert("a: b", "headers", where="")
     (None, 4, {'a': 'b'})
     """
-    kind, setting = KINDS[name], FIELDS[name]
-    if isinstance(kind, types.UnionType):
-        (kind,) = (part for part in kind.__args__ if part is not types.NoneType)
-        # "none" unsets a number; a model or a folder may well be called so
-        if value is None or (kind is not str and isinstance(value, str) and value.lower() == "none"):
-            return None
+    (kind, may_be_none), setting = kind_of(name), FIELDS[name]
+    # "none" unsets a number; a model or a folder may well be called so
+    if may_be_none and (value is None or (kind is not str and isinstance(value, str) and value.lower() == "none")):
+        return None
     origin = typing.get_origin(kind)
     if origin is Literal:
         if value not in typing.get_args(kind):
