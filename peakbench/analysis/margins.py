@@ -1,0 +1,117 @@
+"""What the interval of a difference says against a margin, and how many samples would let it say more.
+
+Everything here is turned so that above 0 the second run is better.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from peakbench.analysis.pairing import Columns
+from peakbench.metrics.base import Floats
+from peakbench.statistics import FEW_DIFFERENT, clopper_pearson, samples_needed
+
+_TIE = 1e-12
+_MOST_NEEDED = 10_000_000
+
+
+def gains(columns: Columns) -> Floats:
+    """Return what each pair that counts adds to the difference, shape (n,); their mean is the difference.
+
+    (a2 - R1 b2) - (a1 - R1 b1), over the mean of b2, R1 being the ratio of the first side: where all denominators are
+    1, second - first.
+
+    >>> one, two = np.array([[1.0, 2], [1, 2], [0, 0]]), np.array([[2.0, 2], [1, 2], [0, 1]])
+    >>> gains(Columns(one, two, 3, 0, True, 0, 1, True, False)).round(9).tolist()
+    [0.6, 0.0, -0.3]
+    """
+    (above, below), (over, under) = columns.first.T, columns.second.T
+    counts = (below > 0) | (under > 0)
+    ratio = math.fsum(above.tolist()) / math.fsum(below.tolist())
+    steps = (over - ratio * under) - (above - ratio * below)
+    steps *= columns.n / math.fsum(under.tolist())
+    steps[np.abs(steps) <= _TIE] = 0.0
+    # Of a pooled metric, a row of zeros on both sides counts and changes nothing.
+    steps = np.concatenate([steps[counts], np.zeros(columns.n - int(counts.sum()))])
+    return steps if columns.higher_is_better else -steps
+
+
+def few_differ(steps: Floats) -> bool:
+    """Whether some samples differ, but fewer than ten: resampling says little then."""
+    return 0 < np.count_nonzero(steps) < FEW_DIFFERENT
+
+
+def cautious_low(steps: Floats, low: float) -> float:
+    """Return the lower bound of the mean of ``steps``: ``low``, or less where fewer than ten of them are not 0.
+
+    Then it is at most minus the product of the largest loss (without a loss: of the largest step) and the exact upper
+    bound of the share that got worse.
+
+    >>> round(cautious_low(np.array([0.5] + [0.0] * 99), 0.0), 4)  # 3.62 % of 100 may have got worse, unseen
+    -0.0181
+    >>> cautious_low(np.zeros(100), 0.0)
+    0.0
+    """
+    if not few_differ(steps):
+        return low
+    return min(low, -_exact_loss(int((steps < 0).sum()), len(steps), _largest_loss(steps)))
+
+
+def outcome_of(
+    low: float, high: float, *, margin: float, n: int, min_samples: int
+) -> Literal["passed", "fell", "undecided"]:
+    """Return what an interval of n samples says against a margin.
+
+    >>> [outcome_of(low, low + 0.02, margin=0.01, n=500, min_samples=100) for low in (-0.009, -0.01, -0.04)]
+    ['passed', 'undecided', 'fell']
+    """
+    if n < min_samples:
+        return "undecided"
+    return "passed" if low > -margin else "fell" if high < -margin else "undecided"
+
+
+def needed_to_tell(
+    steps: Floats, spread: float, value: float, *, margin: float, min_samples: int
+) -> tuple[int | None, int | None]:
+    """Return how many samples let an equal run pass, and how many decide if the difference seen is the true one.
+
+    Both with a power of 80 %, None where no number would do. ``spread``: standard deviation of the steps.
+    """
+    wanted = [samples_needed(spread, margin), samples_needed(spread, value + margin)]
+    if few_differ(steps):
+        exact = _exact_needed(steps, margin)
+        wanted = [None if one is None or exact is None else max(one, exact) for one in wanted]
+    equal, seen = (None if one is None else max(one, min_samples) for one in wanted)
+    return equal, seen
+
+
+def _largest_loss(steps: Floats) -> float:
+    return float(-steps.min() if (steps < 0).any() else steps.max())
+
+
+def _exact_loss(worse: int, n: int, loss: float) -> float:
+    return clopper_pearson(worse, n)[1] * loss
+
+
+def _exact_needed(steps: Floats, margin: float) -> int | None:
+    """Return how many samples bring the exact bound within the margin, the share that got worse staying as it is."""
+    n, loss, worse = len(steps), _largest_loss(steps), int((steps < 0).sum())
+    if loss * worse / n >= margin:
+        return None
+
+    def enough(m: int) -> bool:
+        return _exact_loss(math.ceil(worse * m / n), m, loss) < margin
+
+    high = n
+    while not enough(high):
+        high *= 2
+        if high > _MOST_NEEDED:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
