@@ -196,23 +196,26 @@ def with_holm(found: Iterable[Change]) -> list[Change]:
 
 def _metric_case(pairing: Pairing, name: str) -> _Case:
     columns = pairing.metric(name)
+    one, two = pairing.first.metrics[name], pairing.second.metrics[name]
     return _Case(
         name,
         "metric",
         columns,
         (columns.first[:, 0], columns.second[:, 0]) if columns.binary and pairing.paired else None,
-        _with_failures(pairing, name, columns),
+        _with_failures(pairing, ((one.above, one.below), (two.above, two.below)), columns),
     )
 
 
 def _field_case(pairing: Pairing, name: str) -> _Case:
     columns = pairing.field(name)
+    fields = pairing.first.fields[name], pairing.second.fields[name]
     correct = None
     if pairing.paired and pairing.first.repeats == pairing.second.repeats == 1:
         counts = (columns.first[:, 1] > 0) & (columns.second[:, 1] > 0)
-        one, two = (table.fields[name].correct for table in (pairing.first, pairing.second))
+        one, two = (field.correct for field in fields)
         correct = one[pairing.left] * counts, two[pairing.right] * counts
-    return _Case(name, "field", columns, correct)
+    scores = (fields[0].score, fields[0].asked), (fields[1].score, fields[1].asked)
+    return _Case(name, "field", columns, correct, _with_failures(pairing, scores, columns))
 
 
 def _paired(cases: Sequence[_Case], resamples: int, seed: int) -> list[Change]:
@@ -336,7 +339,7 @@ def _steps(columns: Columns) -> Floats:
         np.divide(side[:, 0], side[:, 1], out=np.full(len(side), np.nan), where=side[:, 1] > 0)
         for side in (columns.first, columns.second)
     ]
-    step = np.nan_to_num(values[1] - values[0])
+    step: Floats = np.nan_to_num(values[1] - values[0])
     step[np.abs(step) <= _TIE] = 0.0
     return step if columns.higher_is_better else -step
 
@@ -352,30 +355,51 @@ def _spread(columns: Columns) -> float | None:
     return math.sqrt(float(found @ found) / (columns.n - 1))
 
 
-def _with_failures(pairing: Pairing, name: str, columns: Columns) -> Mapping[str, float] | None:
-    """The ends of a mean's difference where failed answers are read as the worst, and as the best."""
-    if not pairing.paired or columns.pooled or columns.low is None or columns.high is None:
+def _with_failures(
+    pairing: Pairing, columns: tuple[tuple[Floats, Floats], tuple[Floats, Floats]], shape: Columns
+) -> Mapping[str, float] | None:
+    """The ends of the difference where failed answers are read as the worst, and as the best."""
+    if not pairing.paired or shape.low is None or shape.high is None:
         return None
-    sides = []
-    for table, rows in ((pairing.first, pairing.left), (pairing.second, pairing.right)):
-        found = table.metrics[name]
-        sides.append((found.above[rows], found.below[rows], table.failed[rows]))
-    return bracket(sides[0], sides[1], columns.low, columns.high)
+    first, second = (
+        (above[rows], below[rows], table.failed[rows])
+        for (above, below), table, rows in zip(
+            columns, (pairing.first, pairing.second), (pairing.left, pairing.right), strict=True
+        )
+    )
+    return bracket(first, second, shape.low, shape.high, pooled=shape.pooled)
 
 
 def bracket(
-    first: tuple[Floats, Floats, Floats], second: tuple[Floats, Floats, Floats], low: float, high: float
+    first: tuple[Floats, Floats, Floats],
+    second: tuple[Floats, Floats, Floats],
+    low: float,
+    high: float,
+    *,
+    pooled: bool = False,
 ) -> Mapping[str, float] | None:
-    """Return the ends of a mean difference over (value, scored, failed) columns, failures read as low and as high."""
-    counts = ((first[1] > 0) | (first[2] > 0)) & ((second[1] > 0) | (second[2] > 0))
-    n = int(counts.sum())
-    if not n:
-        return None
-    ends: list[tuple[Floats, Floats]] = []
-    for value, scored, failed in (first, second):
-        share = np.where(scored > 0, failed, 1.0)
-        ends.append(((1 - share) * value + share * low, (1 - share) * value + share * high))
-    return {
-        "low": math.fsum((ends[1][0] - ends[0][1])[counts].tolist()) / n,
-        "high": math.fsum((ends[1][1] - ends[0][0])[counts].tolist()) / n,
-    }
+    """Return the ends of ``second - first`` where every failed answer is read as ``low`` and as ``high``.
+
+    Args:
+        first: numerators, denominators and shares of failed answers, each (n,).
+        second: the same samples in the other run.
+        low: an answer's lowest value.
+        high: its highest.
+        pooled: a failed answer weighs as much as the others do on average; else as a sample.
+    """
+    known = [(side[1] > 0) | (pooled & (side[2] < 1)) for side in (first, second)]
+    # A row that is unscored though an answer came is unscored for another reason.
+    counts = (known[0] | (first[2] >= 1)) & (known[1] | (second[2] >= 1))
+    ends: list[tuple[float, float]] = []
+    for (above, below, failed), scored in zip((first, second), known, strict=True):
+        answered = int((counts & scored).sum())
+        size = math.fsum(below[counts].tolist()) / answered if pooled and answered else 1.0
+        lost = np.where(scored, failed, 1.0)[counts]
+        kept = 1 - lost
+        weight = math.fsum((kept * below[counts] + lost * size).tolist())
+        if not weight > 0:
+            return None
+        found = math.fsum((kept * above[counts]).tolist())
+        gone = math.fsum((lost * size).tolist())
+        ends.append(((found + gone * low) / weight, (found + gone * high) / weight))
+    return {"low": ends[1][0] - ends[0][1], "high": ends[1][1] - ends[0][0]}

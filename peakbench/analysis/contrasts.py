@@ -53,7 +53,7 @@ class Contrast:
     """A run against the first one.
 
     ``samples``: compared; ``failed``: answers that failed among them, of either run. ``floors``: by kind and name.
-    ``apart``: what differs in how the two were asked. ``flips``: None where the samples differ or there are no fields.
+    ``apart``: what differs in how the two were asked. ``flips``: None where unpaired.
     """
 
     first: Origin
@@ -201,7 +201,7 @@ def compare(
         found = changes(pairing, metrics=metrics, fields=fields, resamples=resamples, seed=seed)
         _check_comparable(found, metrics, fields, pairing)
         priced = cost_changes(pairing, costs, resamples=resamples, seed=seed) if costs else []
-        made.append(_contrast(first, other, pairing, [*found, *priced]))
+        made.append(_contrast(first, other, pairing, [*found, *priced], fields))
     return Comparison(_corrected(made), resamples, seed)
 
 
@@ -234,7 +234,11 @@ def _check_comparable(
 
 
 def _contrast(
-    first: RunDirectory | ScoreTable, second: RunDirectory | ScoreTable, pairing: Pairing, found: Sequence[Change]
+    first: RunDirectory | ScoreTable,
+    second: RunDirectory | ScoreTable,
+    pairing: Pairing,
+    found: Sequence[Change],
+    fields: Sequence[str] | None,
 ) -> Contrast:
     directories = [one if isinstance(one, RunDirectory) else None for one in (first, second)]
     notes, apart = list(pairing.notes), []
@@ -244,8 +248,8 @@ def _contrast(
     if directories[0] is not None and directories[1] is not None:
         apart = directories[0].run.differences(directories[1].run)
     flips = None
-    if pairing.paired and pairing.first.fields:
-        flips = Flips(pairing, first=directories[0], second=directories[1])
+    if pairing.paired:
+        flips = Flips(pairing, first=directories[0], second=directories[1], fields=fields)
     failed = tuple(
         round(float(table.failed[rows].sum()) * table.repeats)
         for table, rows in ((one, pairing.left), (two, pairing.right))
@@ -288,7 +292,7 @@ def _floors(
     directories: Sequence[RunDirectory | None], found: Iterable[Change], *, whole: bool
 ) -> dict[tuple[str, str], Floors]:
     summaries = [(run.summary() if run is not None else None) or {} for run in directories]
-    floors = {}
+    floors: dict[tuple[str, str], Floors] = {}
     for change in found:
         if change.kind == "cost" or change.value is None:
             continue

@@ -110,14 +110,17 @@ def cost_changes(
     named = []
     failures = {}
     for name, fields in ((TOTAL, list(prices)), *((one, [one]) for one in prices)):
-        sides = [
-            _masked(side.cost(prices, fields), side.judged if counts is None else counts) for side in (first, second)
-        ]
+        spent = first.cost(prices, fields), second.cost(prices, fields)
         high = sum(most[field] for field in fields)
-        named.append((name, Columns(*sides, n, rows - seen, False, 0.0, high, False, False)))
+        masks = (first.judged, second.judged) if counts is None else (counts, counts)
+        one, two = (_masked(cost, mask) for cost, mask in zip(spent, masks, strict=True))
+        named.append((name, Columns(one, two, n, rows - seen, False, 0.0, high, False, False)))
         if pairing.paired:
             failures[name] = bracket(
-                *((side.cost(prices, fields), side.judged * 1.0, side.failed) for side in (first, second)), 0.0, high
+                (spent[0], first.judged.astype(np.float64), first.failed),
+                (spent[1], second.judged.astype(np.float64), second.failed),
+                0.0,
+                high,
             )
     return column_changes(named, paired=pairing.paired, failures=failures, resamples=resamples, seed=seed)
 
@@ -127,8 +130,10 @@ class _Side:
 
     def __init__(self, table: ScoreTable, rows: Ints) -> None:
         self._table, self._rows = table, rows
-        asked = np.stack([field.asked for field in table.fields.values()])
-        self.judged = (asked > 0).any(axis=0)[rows]
+        judged = np.zeros(len(table.ids), dtype=np.bool_)
+        for field in table.fields.values():
+            judged |= field.asked > 0
+        self.judged: Bools = judged[rows]
         self.failed: Floats = table.failed[rows]
 
     def cost(self, prices: Mapping[str, Floats], fields: list[str]) -> Floats:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from peakbench.analysis.pairing import Pairing
 from peakbench.errors import InputError, NotComparable, StoreError
-from peakbench.metrics.base import Floats, Ints
+from peakbench.metrics.base import Bools, Floats, Ints
 from peakbench.parsing import read
 from peakbench.records import OUTCOMES, JSONValue, Reference
 from peakbench.store import JournalIndex, RunDirectory
@@ -60,7 +59,7 @@ class Side:
 
     @property
     def outcome(self) -> str:
-        """The outcome in a word, with shares where the repeats differ: ``correct 0.67, wrong 0.33``."""
+        """The outcome in a word, with shares where the repeats differ (``correct 0.67, wrong 0.33``), "" for texts."""
         if len(self.outcomes) == 1:
             return next(iter(self.outcomes))
         return ", ".join(f"{name} {share:.2g}" for name, share in self.outcomes.items())
@@ -108,20 +107,46 @@ class Flip:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """One field of both runs, over the compared pairs; ``outcomes``: shape (n, 6), None where there are none."""
+
+    name: str
+    weight: float
+    counts: Bools
+    score: tuple[Floats, Floats]
+    correct: tuple[Floats, Floats]
+    outcomes: tuple[Floats, Floats] | None
+
+
 class Flips:
     """The flip list of two paired runs; iterating reads the answers, entry by entry.
 
     Worst first: what got worse before what got better, then the greater loss of weight times score, then the order of
-    the samples and of the fields. ``better`` and ``worse`` count the entries, ``by_field`` both of them a field.
+    the samples and of the fields. A task whose answer is text has no fields: its samples are listed by ``quality``, or
+    the first metric that is comparable, and ``field`` is that metric's id. ``better`` and ``worse`` count entries.
+
+    Args:
+        pairing: two runs, paired.
+        first: where the first run's answers are, None where they are not at hand.
+        second: likewise.
+        fields: names, None for all.
     """
 
-    def __init__(self, pairing: Pairing, *, first: RunDirectory | None, second: RunDirectory | None) -> None:
+    def __init__(
+        self,
+        pairing: Pairing,
+        *,
+        first: RunDirectory | None,
+        second: RunDirectory | None,
+        fields: Collection[str] | None = None,
+    ) -> None:
         if not pairing.paired:
             raise NotComparable("samples that differ have no flips", where=pairing.first.origin.path)
         self._pairing = pairing
         self._runs = first, second
-        self._fields = [name for name in pairing.first.fields if _comparable(pairing, name)]
-        self._rows, self._columns, self._change = self._found()
+        self._tracks = list(_field_tracks(pairing, fields) if pairing.first.fields else _text_tracks(pairing))
+        self._rows, self._places, self._change = _found(self._tracks)
         self.better = int((self._change > 0).sum())
         self.worse = len(self._change) - self.better
 
@@ -138,35 +163,9 @@ class Flips:
         """Field -> (better, worse)."""
         up = self._change > 0
         return {
-            name: (int((up & (self._columns == place)).sum()), int((~up & (self._columns == place)).sum()))
-            for place, name in enumerate(self._fields)
+            track.name: (int((up & (self._places == place)).sum()), int((~up & (self._places == place)).sum()))
+            for place, track in enumerate(self._tracks)
         }
-
-    def _found(self) -> tuple[Ints, npt.NDArray[np.int32], Floats]:
-        """Row, field and signed change of each entry, in order; a change of correctness alone has its own sign."""
-        rows, columns, steps, losses = [], [], [], []
-        for place, name in enumerate(self._fields):
-            one, two = (table.fields[name] for table in (self._pairing.first, self._pairing.second))
-            left, right = self._pairing.left, self._pairing.right
-            both = (one.asked[left] > 0) & (two.asked[right] > 0)
-            score = two.score[right] - one.score[left]
-            correct = two.correct[right] - one.correct[left]
-            score[np.abs(score) <= _TIE] = 0.0
-            correct[np.abs(correct) <= _TIE] = 0.0
-            at = np.flatnonzero(both & ((score != 0) | (correct != 0)))
-            step = np.where(score[at] != 0, score[at], np.copysign(_TIE, correct[at]))
-            rows.append(at)
-            columns.append(np.full(len(at), place, dtype=np.int32))
-            steps.append(step)
-            losses.append(step * one.weight)
-        if not rows:
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0)
-        row, column, step, loss = map(np.concatenate, (rows, columns, steps, losses))
-        # Rounded: differences of equal scores that rounding told apart are to keep the order of the samples. Where
-        # nothing is at stake (a weight of 0), the change itself says what comes first.
-        size, change = (-np.round(np.abs(values), 9) for values in (loss, step))
-        order = np.lexsort((column, row, change, size, step > 0))
-        return row[order], column[order], step[order]
 
     def __iter__(self) -> Iterator[Flip]:
         with ExitStack() as stack:
@@ -174,43 +173,89 @@ class Flips:
                 stack.enter_context(closing(_Answers(run, table.places))) if run is not None else None
                 for run, table in zip(self._runs, (self._pairing.first, self._pairing.second), strict=True)
             ]
-            for row, column, change in zip(self._rows, self._columns, self._change, strict=True):
-                yield self._entry(int(row), self._fields[column], float(change), readers)
+            for row, place, change in zip(self._rows, self._places, self._change, strict=True):
+                yield self._entry(int(row), self._tracks[place], float(change), readers)
 
     def shown(self, count: int) -> list[Flip]:
         """Return the first entries."""
         return list(islice(self, count))
 
-    def _entry(self, row: int, name: str, change: float, readers: list[_Answers | None]) -> Flip:
-        tables = self._pairing.first, self._pairing.second
-        places = int(self._pairing.left[row]), int(self._pairing.right[row])
-        sample_id = tables[0].ids[places[0]]
+    def _entry(self, row: int, track: _Track, change: float, readers: Sequence[_Answers | None]) -> Flip:
+        sample_id = self._pairing.first.ids[int(self._pairing.left[row])]
         sides = []
-        for table, place, reader in zip(tables, places, readers, strict=True):
-            field = table.fields[name]
-            shares = {OUTCOMES[code]: float(share) for code, share in enumerate(field.outcomes[place]) if share > 0}
-            answers, absent = reader.answers(sample_id, name) if reader is not None else (None, 0)
-            sides.append(Side(float(field.score[place]), float(field.correct[place]), shares, answers, absent))
-        reader = next((reader for reader in readers if reader is not None), None)
-        reference = reader.reference(sample_id) if reader is not None else None
+        for side, reader in enumerate(readers):
+            shares: dict[str, float] = {}
+            if track.outcomes is not None:
+                row_shares = zip(OUTCOMES, track.outcomes[side][row].tolist(), strict=True)
+                shares = {outcome: share for outcome, share in row_shares if share > 0}
+            answers, absent = reader.answers(sample_id, track.name) if reader is not None else (None, 0)
+            score, correct = float(track.score[side][row]), float(track.correct[side][row])
+            sides.append(Side(score, correct, shares, answers, absent))
+        known = next((reader for reader in readers if reader is not None), None)
+        reference = known.reference(sample_id) if known is not None else None
+        if isinstance(reference, Mapping):
+            reference = reference.get(track.name)
         return Flip(
             sample_id=sample_id,
-            field=name,
+            field=track.name,
             direction="better" if change > 0 else "worse",
             change=0.0 if abs(change) <= _TIE else change,
-            weight=tables[0].fields[name].weight,
-            reference=_bounded(reference.get(name)) if isinstance(reference, Mapping) else None,
+            weight=track.weight,
+            reference=_bounded(reference),
             first=sides[0],
             second=sides[1],
         )
 
 
-def _comparable(pairing: Pairing, name: str) -> bool:
-    try:
-        pairing.field_outcomes(name)
-    except NotComparable:
-        return False
-    return True
+def _field_tracks(pairing: Pairing, chosen: Collection[str] | None) -> Iterator[_Track]:
+    for name, one in pairing.first.fields.items():
+        if chosen is not None and name not in chosen:
+            continue
+        try:
+            outcomes = pairing.field_outcomes(name)
+        except NotComparable:
+            continue
+        two, left, right = pairing.second.fields[name], pairing.left, pairing.right
+        counts = (one.asked[left] > 0) & (two.asked[right] > 0)
+        score, correct = (one.score[left], two.score[right]), (one.correct[left], two.correct[right])
+        yield _Track(name, one.weight, counts, score, correct, outcomes)
+
+
+def _text_tracks(pairing: Pairing) -> Iterator[_Track]:
+    for name in sorted(pairing.first.metrics, key=lambda name: name != "quality"):
+        try:
+            columns = pairing.metric(name)
+        except NotComparable:
+            continue
+        if columns.higher_is_better and not columns.pooled:
+            score = columns.first[:, 0], columns.second[:, 0]
+            yield _Track(name, 1.0, columns.first[:, 1] > 0, score, score, None)
+            return
+
+
+def _found(tracks: Sequence[_Track]) -> tuple[Ints, Ints, Floats]:
+    """Row, track and signed change of each entry, in order; a change of correctness alone has its own sign."""
+    rows, places, steps, losses = [], [], [], []
+    for place, track in enumerate(tracks):
+        score = track.score[1] - track.score[0]
+        correct = track.correct[1] - track.correct[0]
+        score[np.abs(score) <= _TIE] = 0.0
+        correct[np.abs(correct) <= _TIE] = 0.0
+        at = np.flatnonzero(track.counts & ((score != 0) | (correct != 0)))
+        step = np.where(score[at] != 0, score[at], np.copysign(_TIE, correct[at]))
+        rows.append(at)
+        places.append(np.full(len(at), place, dtype=np.int64))
+        steps.append(step)
+        losses.append(step * track.weight)
+    if not rows:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0)
+    row, at_place = np.concatenate(rows), np.concatenate(places)
+    step, loss = np.concatenate(steps), np.concatenate(losses)
+    # Rounded: differences of equal scores that rounding told apart are to keep the order of the samples. Where nothing
+    # is at stake (a weight of 0), the change itself says what comes first.
+    size, change = (-np.round(np.abs(values), 9) for values in (loss, step))
+    order = np.lexsort((at_place, row, change, size, step > 0))
+    return row[order], at_place[order], step[order]
 
 
 class _Answers:
@@ -233,7 +278,7 @@ class _Answers:
         found, absent = [], 0
         for readable, value in _remembered(self._known, sample_id, self._read):
             if not readable:
-                found.append(value)
+                found.append(value)  # a text that could not be read, or the whole answer where it is text
             elif name in value:
                 found.append(_bounded(value[name]))
             else:

@@ -61,10 +61,9 @@ def compare(
         seed=seed,
     )
     if flips is not None:
-        listed = found.contrasts[0].flips
-        if listed is None:
-            raise click.UsageError("--flips lists fields, and this task has none")
-        say(f"{write_flips(listed, flips):,} flips written to {flips}")
+        (contrast,) = found.contrasts
+        assert contrast.flips is not None
+        say(f"{write_flips(contrast.flips, flips):,} flips written to {flips}")
     if as_json:
         write_json(found.as_dict())
     else:

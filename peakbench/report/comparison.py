@@ -8,16 +8,21 @@ from typing import Any
 
 from peakbench.analysis.comparison import Change
 from peakbench.analysis.contrasts import FLIPS_SHOWN, Comparison, Contrast, Floors
-from peakbench.analysis.flips import Flips, Side
+from peakbench.analysis.flips import Flip, Flips, Side
 from peakbench.report.tables import Lines, Page, Table, neutral, percent, quantity
 
 LEVEL = 0.05
+LEADING = ("quality", "weighted_score")
+"""The metric that an overview of several runs shows: the first of these, else the first there is."""
+
 _VALUE_SHOWN = 24
 
 
 def comparison_page(found: Comparison) -> Page:
     """Lay out a comparison, one part for each run that is held against the first."""
     page = Page()
+    if len(found.contrasts) > 1:
+        page.add(_overview(found))
     for one in found.contrasts:
         _add(page, one, alone=len(found.contrasts) == 1)
     return page
@@ -32,6 +37,24 @@ def _add(page: Page, one: Contrast, *, alone: bool) -> None:
     if one.flips is not None:
         page.add(_flips(one.flips))
     page.add(Lines(list(_notes(one, alone=alone)), "Notes", "note"))
+
+
+def _overview(found: Comparison) -> Table | None:
+    """One row a run, by the first metric of these that all of them have."""
+    whole = [{change.name: change for change in one.metrics if change.value is not None} for one in found.contrasts]
+    shared = [name for name in whole[0] if all(name in changes for changes in whole)]
+    name = next((name for name in LEADING if name in shared), shared[0] if shared else None)
+    if name is None:
+        return None
+    rows = []
+    for one, changes in zip(found.contrasts, whole, strict=True):
+        change = changes[name]
+        ends = interval(change.low, change.high) if change.differs else "none differs"
+        numbers = [points(change.value), ends, p_value(change.p), p_value(change.p_holm)]
+        rows.append([neutral(one.second.path, limit=60), percent(change.first), percent(change.second), *numbers])
+    columns = ["run", "first", "this", "change", "95 %", "p", "Holm"]
+    first = neutral(found.contrasts[0].first.path, limit=60)
+    return Table(columns, rows, f"{neutral(name)}, %, against {first}")
 
 
 def _head(one: Contrast) -> Lines:
@@ -84,7 +107,7 @@ def _table(
                 percent(change.first),
                 percent(change.second),
                 points(change.value) + ("*" if change.unreliable else ""),
-                interval(change.low, change.high),
+                interval(change.low, change.high) if change.differs else "none differs",
                 p_value(change.p),
                 p_value(change.p_holm),
                 _count(change.better),
@@ -177,7 +200,7 @@ def _flips(flips: Flips) -> Table | None:
             shown(flip.reference),
             _answers(flip.first),
             _answers(flip.second),
-            f"{_outcome(flip.first)} > {_outcome(flip.second)}",
+            _became(flip),
         ]
         for flip in flips.shown(FLIPS_SHOWN)
     ]
@@ -195,8 +218,12 @@ def _answers(side: Side) -> str:
     return neutral(" | ".join(parts), limit=2 * _VALUE_SHOWN) or "(no answer)"
 
 
-def _outcome(side: Side) -> str:
-    return side.outcome.replace("correct_null", "null ok")
+def _became(flip: Flip) -> str:
+    """The two outcomes; the two scores where they do not say what changed."""
+    one, two = (side.outcome.replace("correct_null", "null ok") for side in (flip.first, flip.second))
+    if one == two:
+        return f"{one} {percent(flip.first.score)} > {percent(flip.second.score)}".strip()
+    return f"{one} > {two}"
 
 
 def shown(value: Any) -> str:
@@ -242,6 +269,6 @@ def _tests(changes: Iterable[Change], *, alone: bool) -> str:
     names = dict.fromkeys(str(change.test) for change in changes if change.test)
     over = "each" if alone else "each, all runs of this page together"
     return (
-        f"p: {', '.join(names)}; Holm: corrected over metrics, fields and costs, {over}; "
+        f"p: {', '.join(name.replace(',', '') for name in names)}; Holm: corrected over metrics, fields and costs, {over}; "
         "- where no sample differs (outside the family)"
     )
