@@ -103,7 +103,7 @@ class Shift:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Verdict:
     """What the gate says of a run. It is true only where the run has passed.
 
@@ -141,6 +141,9 @@ class Verdict:
 
     def __bool__(self) -> bool:
         return self.passed
+
+    def __repr__(self) -> str:
+        return f"<Verdict {self.verdict}: {'; '.join(self.reasons)}>"
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -377,17 +380,17 @@ class _Judge:
     def _reasons(self, one: Gated, n: int, differing: int, alone: Outcome) -> Iterator[str]:
         assert one.low is not None
         assert one.high is not None
-        margin, low, high = points(self.margin), points(one.low), points(one.high)
+        margin, low, high = in_points(self.margin), points(one.low), in_points(one.high)
         if one.verdict == "passed":
-            yield f"{low} points at worst, within the margin of {margin}"
+            yield f"{in_points(one.low)} at worst, within the margin of {margin}"
             return
         if one.verdict == "fell":
-            yield f"{high} points at best, beyond the margin of {margin}"
+            yield f"{high} at best, beyond the margin of {margin}"
             return
         if n < self.min_samples:
             yield f"{_count(n, 'compared sample')}: fewer than {self.min_samples} decide nothing"
         elif alone != "passed":
-            yield f"between {low} and {high} points at a margin of {margin}: too few samples to tell"
+            yield f"between {low} and {high} at a margin of {margin}: too few samples to tell"
         if one.bound == "few differ":
             yield f"only {_count(differing, 'sample')} of {n:,} differ: the lower bound is exact, for rare losses"
         if one.worst is not None:
@@ -450,6 +453,16 @@ def points(value: float) -> str:
     """
     shown = value * 100
     return f"{shown:.3g}" if abs(shown) < 1 else f"{shown:.2f}".rstrip("0").rstrip(".")
+
+
+def in_points(value: float) -> str:
+    """Return a fraction in points, in words.
+
+    >>> in_points(0.01), in_points(-0.025)
+    ('1 point', '-2.5 points')
+    """
+    shown = points(value)
+    return f"{shown} point" if shown in {"1", "-1"} else f"{shown} points"
 
 
 def _count(n: int, noun: str) -> str:
