@@ -15,7 +15,7 @@ MATRIX = 16
 FEW, MANY = 3, 20
 """Lines of a list about one field: where all fields are shown, and where it was asked for."""
 
-_WIDE = 28
+_WIDE = 24
 
 
 def confusion_page(found: Mapping[str, Confusion], *, path: str, whole: bool, skipped: Mapping[str, str] = {}) -> Page:
@@ -30,7 +30,7 @@ def confusion_page(found: Mapping[str, Confusion], *, path: str, whole: bool, sk
     page = Page()
     page.add(Lines([f"What are values taken for? {neutral(path)}", *_counts(found.values())], kind="heading"))
     page.add(_fields(found.values()))
-    notes = [f"{neutral(one.field)}: {neutral(note)}" for one in found.values() for note in one.notes]
+    notes = [f"{', '.join(names)}: {note}" for note, names in _notes(found.values()).items()]
     notes += [f"{neutral(name)} is left out: {reason}" for name, reason in skipped.items()]
     page.add(Lines(notes, kind="note"))
     for one in found.values() if whole else ():
@@ -41,6 +41,15 @@ def confusion_page(found: Mapping[str, Confusion], *, path: str, whole: bool, sk
     page.add(_unknown(found.values(), MANY if whole else FEW))
     page.add(_snippet(found.values()))
     return page
+
+
+def _notes(found: Iterable[Confusion]) -> dict[str, list[str]]:
+    """Return each note once, with the fields that it is about."""
+    fields: dict[str, list[str]] = {}
+    for one in found:
+        for note in one.notes:
+            fields.setdefault(neutral(note), []).append(neutral(one.field))
+    return fields
 
 
 def _counts(found: Iterable[Confusion]) -> list[str]:
@@ -80,7 +89,7 @@ def _matrix(one: Confusion) -> Table | None:
     rows, _, table = one.matrix(MATRIX)
     values = len(rows) - 2
     heads = [*(str(at + 1) for at in range(values)), "null", "other", "unread"]
-    names = [f"{at + 1} {neutral(name, limit=_WIDE)}" if at < values else name for at, name in enumerate(rows)]
+    names = [f"{at + 1} {_short(name)}" if at < values else name for at, name in enumerate(rows)]
     body = [
         [name, *(str(count) if count else "." for count in line)]
         for name, line in zip(names, table.tolist(), strict=True)
@@ -101,7 +110,7 @@ def _hidden(one: Confusion) -> Lines | None:
 def _values(one: Confusion) -> Table:
     rows = [
         [
-            neutral(value.value, limit=_WIDE),
+            _short(value.value),
             f"{value.support:,}",
             f"{value.answered:,}",
             f"{value.correct:,}",
@@ -129,9 +138,7 @@ def _confusions(found: Iterable[Confusion], most: int) -> Table:
         support = _support(one.values)
         for truth, given, count in one.confusions(most):
             share = percent(count / support[truth]) if support.get(truth) else "-"
-            rows.append(
-                [neutral(one.field), neutral(truth, limit=_WIDE), neutral(given, limit=_WIDE), f"{count:,}", share]
-            )
+            rows.append([neutral(one.field), _short(truth), _short(given), f"{count:,}", share])
     columns = ["field", "reference", "taken for", "times", "of the reference's %"]
     return Table(columns, rows, "Most frequent confusions", left=frozenset(columns[:3]))
 
@@ -145,12 +152,12 @@ def _unknown(found: Iterable[Confusion], most: int) -> Table:
     rows = [
         [
             neutral(one.field),
-            neutral(word.word, limit=_WIDE),
+            _short(word.word),
             f"{word.count:,}",
-            neutral(word.nearest, limit=_WIDE) if word.nearest is not None else "-",
+            _short(word.nearest) if word.nearest is not None else "-",
             "-" if word.similarity is None else f"{word.similarity:.2f}",
             f"{word.stood_for:,}",
-            "; ".join(f"{neutral(name, limit=_WIDE)} {count:,}" for name, count in word.most_often[:2]) or "-",
+            "; ".join(f"{_short(name)} {count:,}" for name, count in word.most_often[:2]) or "-",
         ]
         for one in found
         for word in one.unknown[:most]
@@ -168,3 +175,8 @@ def _snippet(found: Iterable[Confusion]) -> Lines | None:
         f"{neutral(one.field)}: {json.dumps(groups, ensure_ascii=True)}" for one in found if (groups := one.synonyms())
     ]
     return Lines(lines, "Perhaps synonyms: look at them, then paste what is right into the field's synonym table")
+
+
+def _short(text: str) -> str:
+    shown = neutral(text[: 2 * _WIDE])
+    return shown if len(shown) <= _WIDE else f"{shown[: _WIDE - 1]}…"
