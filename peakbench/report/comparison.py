@@ -267,8 +267,9 @@ def _notes(one: Contrast, *, alone: bool) -> Iterator[str]:
 
 def _tests(changes: Iterable[Change], *, alone: bool) -> str:
     names = dict.fromkeys(str(change.test) for change in changes if change.test)
+    tests = ", ".join(name.replace(",", "") for name in names)
     over = "each" if alone else "each, all runs of this page together"
     return (
-        f"p: {', '.join(name.replace(',', '') for name in names)}; Holm: corrected over metrics, fields and costs, {over}; "
+        f"p: {tests}; Holm: corrected over metrics, fields and costs, {over}; "
         "- where no sample differs (outside the family)"
     )
