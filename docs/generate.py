@@ -32,11 +32,11 @@ from peakbench.builtins import definition_file, open_plugins, open_registry  # n
 from peakbench.cli.app import app  # noqa: E402
 from peakbench.config.settings import (  # noqa: E402
     FIELDS,
-    KINDS,
     PROFILE_KEYS,
     SAMPLING_KEYS,
     RunSettings,
     Setting,
+    kind_of,
     option_name,
 )
 from peakbench.metrics.base import Tools  # noqa: E402
@@ -207,12 +207,10 @@ def _default(field: dataclasses.Field[Any]) -> str:
 
 
 def _value(name: str, setting: Setting) -> str:
-    kind = KINDS[name]
-    parts = [part for part in typing.get_args(kind) if part is not type(None)]
+    kind, _ = kind_of(name)
     if typing.get_origin(kind) is Literal:
-        return " or ".join(f"`{part}`" for part in parts)
-    plain = parts[0] if type(None) in typing.get_args(kind) else kind
-    origin = typing.get_origin(plain) or plain
+        return " or ".join(f"`{part}`" for part in typing.get_args(kind))
+    origin = typing.get_origin(kind) or kind
     words = {str: "text", int: "whole number", float: "number", bool: "true or false", tuple: "list of texts"}
     word = words.get(origin, "table")
     return word + (f", {setting.low:g} or more" if setting.low is not None else "")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from peakbench.errors import InputError, MissingDependency, StoreError, nearest
 from peakbench.parsing import read
 from peakbench.records import Completion, Prediction
+from peakbench.report.rows import summary_rows
 from peakbench.store import RunDirectory, RunRecord
 
 if TYPE_CHECKING:
@@ -126,16 +126,33 @@ class Run:
 
         return confusions(self.directory, open_registry(), open_tools(), fields=[field])[field]
 
-    def to_pandas(self) -> pd.DataFrame:
-        """One row a sample and repeat: state, every metric (None where unscored), every field's score and outcome.
+    def table(self) -> list[dict[str, Any]]:
+        """The numbers as flat rows: one a metric or field, over the run and over each slice.
+
+        See :func:`peakbench.report.rows.summary_rows` for the keys: value, interval, floors, skill, range with the
+        failures, outcomes.
+        """
+        return list(summary_rows(self.summary))
+
+    def to_pandas(self, kind: Literal["answers", "summary"] = "answers") -> pd.DataFrame:
+        """The scores as a data frame.
+
+        Args:
+            kind: ``answers``, one row a sample and repeat: state, every metric (None where unscored), every field's
+                score and outcome; or ``summary``, the rows of :meth:`table`.
 
         Raises:
             MissingDependency: pandas is not installed.
+            InputError: there is no such kind.
         """
+        if kind not in ("answers", "summary"):
+            raise InputError(f"to_pandas(kind={kind!r})", expected="'answers' or 'summary'")
         try:
             import pandas as pd
         except ImportError:
             raise MissingDependency("to_pandas()", package="pandas", extra="data") from None
+        if kind == "summary":
+            return pd.DataFrame.from_records(self.table())
         records = []
         for row in self.rows():
             record: dict[str, Any] = {"sample_id": row["sample_id"], "repeat": row["repeat"], "state": row["state"]}
@@ -151,32 +168,6 @@ class Run:
         return f"<Run {self.record.model} on {self.record.data.name}: {self.path}>"
 
     def _repr_html_(self) -> str:
-        summary = self.summary
-        head = "".join(f"<th>{name}</th>" for name in ("metric", "score", "95 % interval", "floor", "skill", "n"))
-        body = "".join(_html_row(name, entry) for name, entry in summary["metrics"].items())
-        counts = summary["samples"]
-        title = (
-            f"{self.record.model} on {self.record.data.name}: {counts['answers']} answers, {counts['failed']} failed"
-        )
-        return f"<p><b>{html.escape(title)}</b></p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        from peakbench.report.notebook import summary_html
 
-
-def _html_row(name: str, entry: Mapping[str, Any]) -> str:
-    def number(value: float | None) -> str:
-        return "–" if value is None else f"{value:.3f}"
-
-    floors = [value for value in (entry.get("floor") or {}).values() if value is not None]
-    low, high = entry.get("low"), entry.get("high")
-    interval = "–" if low is None or high is None else f"{low:.3f} to {high:.3f}"
-    score = (
-        number(entry["value"]) if entry["value"] is not None else html.escape(str(entry.get("reason") or "unscored"))
-    )
-    cells = (
-        html.escape(name),
-        score,
-        interval,
-        number(max(floors, default=None)),
-        number(entry.get("skill")),
-        str(entry["n"]),
-    )
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+        return summary_html(self.summary)

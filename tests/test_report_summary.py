@@ -58,6 +58,8 @@ def summary(**changes: Any) -> dict[str, Any]:
         "fields": {
             "type": {
                 "score": 0.95, "low": 0.9, "high": 0.98, "weight": 2.5, "n": 98, "unreliable": None,
+                "floor": {"unparseable": 0.0, "all_null": 0.3, "majority": 0.4, "vocabulary": 0.1}, "skill": 0.9167,
+                "with_failures": {"low": 0.931, "high": 0.951},
                 "correct": 60, "correct_null": 30, "wrong": 3, "invented": 2, "omitted": 1, "unread": 2,
             },
         },
@@ -105,8 +107,12 @@ def test_the_whole_page_as_plain_text():
         "  structured_match   91.0  89.0-93.0  54.0 majority   80.4  98\n"
         "\n"
         "Fields, %\n"
-        "  field  weight  score       95 %  correct  null ok  wrong  invented  omitted  unread\n"
-        "  type      2.5   95.0  90.0-98.0       60       30      3         2        1       2\n"
+        "  field  weight  score       95 %  floor          skill\n"
+        "  type      2.5   95.0  90.0-98.0  40.0 majority   91.7\n"
+        "\n"
+        "Fields, answers\n"
+        "  field  correct  null ok  wrong  invented  omitted  unread\n"
+        "  type        60       30      3         2        1       2\n"
         "\n"
         "Answers\n"
         "  92 strict, 6 extracted, 1 off-schema, 1 unparseable\n"
@@ -177,7 +183,7 @@ def test_a_slice_with_many_values_is_cut_and_says_so():
     values = {f"v{n:02}": {"n": 3, "metrics": {"bleu": {"value": 0.5, "unreliable": "few (3)"}}} for n in range(40)}
     text = summary_page(summary(slices={"shop": values})).text()
     assert "By shop, %" in text
-    assert row(text, "v00") == ["v00", "3", "50.0*"]
+    assert row(text, "v00") == ["v00", "3", "50.0*", "-", "-", "-"]
     assert "... and 10 more" in text
     assert "v30" not in text
 
@@ -196,17 +202,78 @@ def test_a_table_of_slices_has_the_metrics_that_matter_most_and_says_where_all_a
 
     def columns(entries: dict[str, dict[str, Any]]) -> list[str]:
         text = summary_page(summary(slices={"shop": {"north": {"n": 3, "metrics": entries}}})).text()
-        title, head = text.split("\n\n")[3].splitlines()[:2]
+        title, head = text.split("\n\n")[4].splitlines()[:2]
         assert title.startswith("By shop, %")
-        assert ("(5 of 8 metrics; all are in summary.json)" in title) == (len(entries) > 5)
-        return head.split()
+        head = re.split(r"  +", head.strip())
+        cut = f"({len(head) - 5} of {len(entries)} metrics; all are in summary.json)"
+        assert (cut in title) == (len(entries) > 5)
+        return head
 
-    first = ["shop", "n", "structured_match", "weighted_score", "valued_f1"]
-    assert columns(entries) == [*first, "quality", "json_parse_rate"]
+    worth = ["95 %", "floor", "skill"]
+    others = ["structured_match", "valued_f1"]
+    assert columns(entries) == ["shop", "n", "quality", *worth, "weighted_score", *others]
     entries["quality"] = {"value": None}
-    assert columns(entries) == [*first, "quality_lexical", "json_parse_rate"]
+    assert columns(entries) == ["shop", "n", "weighted_score", *worth, *others, "quality_lexical"]
     few = {name: {"value": 0.5} for name in ("rouge_l", "chrf", "bleu", "levenshtein", "quality")}
-    assert columns(few) == ["shop", "n", *few]
+    assert columns(few) == ["shop", "n", "quality", *worth, "rouge_l", "chrf", "bleu", "levenshtein"]
+
+
+def slice_entry(score: float, **changes: Any) -> dict[str, Any]:
+    field = {"score": score, "floor": {"all_null": 0.2}, "skill": (score - 0.2) / 0.8}
+    entries = {"hallucination": metric(value=score, floor={"all_null": 0.3, "majority": 0.5}, skill=0.25)}
+    return {"n": 120, "failed": 0, "metrics": entries, "fields": {"type": field, "color": field}} | changes
+
+
+def test_a_table_of_slices_says_what_its_first_metric_is_worth_and_no_table_is_wider_than_a_screen():
+    low = metric(higher_is_better=False)
+    shops = {"north": slice_entry(0.4), "south": slice_entry(0.6)}
+    text = summary_page(summary(metrics={"hallucination": low}, slices={"shop": shops})).text()
+    # where low is good the lowest floor counts, in a slice as in the run
+    assert row(text, "north") == ["north", "120", "40.0", "89.0-93.0", "30.0 all_null", "25.0"]
+    fields = text.split("Fields by shop, %: score (skill)\n")[1]
+    assert row(fields, "north") == ["north", "40.0 (25.0)", "40.0 (25.0)"]
+    shops["south"]["failed"] = 3
+    text = summary_page(summary(metrics={"hallucination": low}, slices={"shop": shops})).text()
+    assert row(text, "south")[4] == "89.2-91.2"
+
+
+@pytest.mark.parametrize(
+    ("slices", "fields", "title", "first"),
+    [
+        (2, 3, "Fields by shop, %: score (skill)", ["shop", "field 0", "field 1", "field 2"]),
+        (4, 9, "Fields by shop, %: score (skill)", ["field", "shop 0", "shop 1", "shop 2", "shop 3"]),
+        (9, 9, "Fields by shop, % (skill is in summary.json)", ["shop", *(f"field {n}" for n in range(9))]),
+        (20, 20, None, []),
+    ],
+)
+def test_fields_by_slice_are_turned_and_shortened_until_they_fit(slices, fields, title, first):
+    found = {f"field {n}": slice_entry(0.5)["fields"]["type"] for n in range(fields)}
+    shops = {f"shop {n}": slice_entry(0.5, fields=found) for n in range(slices)}
+    text = summary_page(summary(slices={"shop": shops})).text()
+    assert max(map(len, text.splitlines())) <= 100
+    if title is None:
+        assert "Fields by" not in text
+    else:
+        assert re.split(r"  +", text.split(f"{title}\n")[1].splitlines()[0].strip()) == first
+
+
+def test_fields_have_the_range_with_the_failures_where_requests_failed():
+    failed = summary()
+    failed["samples"] |= {"failed": 2}
+    text = summary_page(failed).text()
+    assert row(text.split("Fields, %")[1], "type")[4] == "93.1-95.1"
+
+
+def test_a_profile_is_named_and_explained():
+    published = summary()
+    assert "profile" not in summary_page(published).text()
+    published["run"]["profile"] = "published-2026"
+    text = summary_page(published).text()
+    assert "\nprofile published-2026\n" in text
+    assert (
+        "profile published-2026: for comparison with published numbers only; "
+        "2 answers that cannot be read are scored as all null\n"
+    ) in text
 
 
 def test_slices_without_any_value_have_no_table():
@@ -461,6 +528,6 @@ def test_what_a_metric_says_of_single_fields_stands_in_the_field_table():
     )
     text = summary_page(shown).text()
     header = next(line for line in text.splitlines() if "weight" in line)
-    assert re.split(r"  +", header.strip())[4:6] == ["sbert", "contradicted"]
-    assert row(text, "type")[4:6] == ["90.0", "12.5"]
+    assert re.split(r"  +", header.strip())[6:8] == ["sbert", "contradicted"]
+    assert row(text, "type")[6:8] == ["90.0", "12.5"]
     assert "contradicted" not in summary_page(summary()).text()

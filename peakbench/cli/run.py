@@ -191,7 +191,9 @@ def _progress(
             samples = directory.samples()
             # A comparator that needs a model scores at the end: no model is loaded beside the asking.
             with suppress(TaskError):
-                scorer = RunningScore(directory.task, registry, samples, repair=settings.repair, window=window)
+                scorer = RunningScore(
+                    directory.task, registry, samples, repair=settings.repair, window=window, profile=settings.profile
+                )
 
     return Progress(running=lambda batch: scorer(batch) if scorer else None, on_started=started)
 

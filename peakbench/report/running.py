@@ -10,7 +10,7 @@ from peakbench.metrics.base import Tools
 from peakbench.parsing import read
 from peakbench.records import Completion
 from peakbench.registry import Registry
-from peakbench.scoring import Scorer
+from peakbench.scoring import Profile, Scorer
 from peakbench.tasks import Task
 
 METRIC = "weighted_score"
@@ -24,10 +24,20 @@ class RunningScore:
     set. An answer whose reference has left the window is left out; the run's score proper leaves out nothing.
     """
 
-    def __init__(self, task: Task, registry: Registry, samples: Iterable[Any], *, repair: bool, window: int) -> None:
+    def __init__(
+        self,
+        task: Task,
+        registry: Registry,
+        samples: Iterable[Any],
+        *,
+        repair: bool,
+        window: int,
+        profile: Profile | None = None,
+    ) -> None:
         tools = Tools()
         metrics = registry.build([METRIC], task, tools)
-        self._scorer = Scorer(task, metrics, registry.comparators(task, tools), registry.nulls_of(task))
+        comparators = registry.comparators(task, tools)
+        self._scorer = Scorer(task, metrics, comparators, registry.nulls_of(task), profile=profile)
         self._task, self._repair, self._window = task, repair, window
         self._samples: Iterator[Any] = iter(samples)
         self._references: OrderedDict[str, Any] = OrderedDict()

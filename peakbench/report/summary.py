@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator, Mapping
 
-from peakbench.records import OUTCOMES
-from peakbench.report.tables import Lines, Page, Table, neutral, percent, quantity
+from peakbench.report.scores import (
+    Summary,
+    field_figures,
+    field_table,
+    mark,
+    metric_table,
+    outcome_table,
+    slice_tables,
+)
+from peakbench.report.tables import Lines, Page, neutral, quantity
 
-Summary = Mapping[str, Any]
 STATES = ("strict", "extracted", "repaired", "off_schema", "unparseable", "text")
-SLICES_SHOWN = 30
-SLICE_METRICS = 5
-"""Columns of a table of slices: more do not fit on a screen."""
 ODDITIES = {
     "truncated": "truncated at the token limit",
     "refused": "refused",
     "duplicate_keys": "with a key twice",
     "extra_keys": "with unknown keys",
 }
-FIELD_FIGURES = {"sbert": ("sbert", "cosine"), "contradicted": ("hallucination", "contradiction")}
-"""Columns of the field table that a metric brings: the metric, and what stands before a field's name beside it."""
 _COUNTED_BESIDE = {
     "exact_but_contradicted": (
         "exact answer",
@@ -29,7 +29,6 @@ _COUNTED_BESIDE = {
     ),
     "cut": ("answer", "longer than the entailer reads, judged without the end"),
 }
-_OUTCOME_TITLES = {"correct": "correct", "correct_null": "null ok"}
 
 
 def summary_page(summary: Summary, *, path: str | None = None, resume: str | None = None) -> Page:
@@ -52,10 +51,12 @@ def summary_page(summary: Summary, *, path: str | None = None, resume: str | Non
         # Rows of dashes would all say what one line says.
         metrics = {name: entry for name, entry in metrics.items() if entry.get("value") is not None}
         fields = {}
-    page.add(metric_table(metrics, failed=_failed(summary) > 0))
+    failed = _failed(summary) > 0
+    page.add(metric_table(metrics, failed=failed))
     page.add(Lines([nothing], kind="note") if nothing else None)
-    page.add(field_table(fields, field_figures(metrics)))
-    for table in slice_tables(summary.get("slices") or {}):
+    page.add(field_table(fields, field_figures(metrics), failed=failed))
+    page.add(outcome_table(fields))
+    for table in slice_tables(summary.get("slices") or {}, metrics):
         page.add(table)
     page.add(_answers(summary["samples"]))
     page.add(_speed(summary))
@@ -101,139 +102,9 @@ def _header(summary: Summary, path: str | None) -> Lines:
         lines.append(f"endpoint {neutral(where)}")
     if path:
         lines.append(f"run {neutral(path)}")
+    if run.get("profile"):
+        lines.append(f"profile {neutral(run['profile'])}")
     return Lines(lines, kind="heading")
-
-
-def metric_table(metrics: Mapping[str, Summary], *, failed: bool = False) -> Table:
-    """One row a metric that is a share of something; timings stand in the lines about speed.
-
-    ``failed`` adds the range of each value with the failed answers read as the worst and as the best of its range.
-    """
-    shown = {name: entry for name, entry in metrics.items() if not entry.get("unit")}
-    columns = ["metric", "score", "95 %", "failed 0-1", "floor", "skill", "n", "unscored"]
-    rows: list[list[str]] = []
-    faint: set[int] = set()
-    for name, entry in shown.items():
-        value, floor, both = entry.get("value"), highest_floor(entry), entry.get("with_failures") or {}
-        if value is None:
-            faint.add(len(rows))
-        rows.append(
-            [
-                neutral(name) + ("" if entry.get("higher_is_better", True) else " (low is good)"),
-                percent(value) + _mark(entry),
-                interval(entry.get("low"), entry.get("high")),
-                interval(both.get("low"), both.get("high")),
-                f"{percent(floor[1])} {floor[0]}" if floor else "-",
-                percent(entry.get("skill")),
-                f"{entry.get('n', 0):,}",
-                f"{entry.get('unscored') or 0:,}",
-            ]
-        )
-    dropped = {"failed 0-1"} if not failed else set()
-    if not any(entry.get("unscored") and entry.get("value") is not None for entry in shown.values()):
-        dropped.add("unscored")  # a metric without any value has its reason among the notes
-    return _without(dropped, Table(columns, rows, "Metrics, %", frozenset({"floor"}), frozenset(faint)))
-
-
-def _without(dropped: Collection[str], table: Table) -> Table:
-    kept = [index for index, column in enumerate(table.columns) if column not in dropped]
-    rows = [[row[index] for index in kept] for row in table.rows]
-    return replace(table, columns=[table.columns[index] for index in kept], rows=rows)
-
-
-def highest_floor(entry: Summary) -> tuple[str, float] | None:
-    """The floor that counts and which answer makes it: the best one without a model.
-
-    >>> highest_floor({"floor": {"all_null": 0.45, "majority": 0.54, "unparseable": None}})
-    ('majority', 0.54)
-    """
-    floors = {name: value for name, value in (entry.get("floor") or {}).items() if value is not None}
-    if not floors:
-        return None
-    choose = max if entry.get("higher_is_better", True) else min
-    name = choose(floors, key=lambda key: floors[key])
-    return neutral(name), floors[name]
-
-
-def interval(low: float | None, high: float | None) -> str:
-    """Two fractions in per cent, or ``-``.
-
-    >>> interval(0.5, 0.625), interval(None, 0.5)
-    ('50.0-62.5', '-')
-    """
-    return "-" if low is None or high is None else f"{percent(low)}-{percent(high)}"
-
-
-def field_figures(metrics: Mapping[str, Summary]) -> dict[str, dict[str, float]]:
-    """Return what a metric says of single fields: by column and field, the mean over the answers with a value there.
-
-    >>> field_figures({"hallucination": {"beside": {"contradiction.color": {"sum": 0.5, "n": 2}}}})
-    {'contradicted': {'color': 0.25}}
-    """
-    found: dict[str, dict[str, float]] = {}
-    for column, (metric, mark) in FIELD_FIGURES.items():
-        for name, one in ((metrics.get(metric) or {}).get("beside") or {}).items():
-            head, dot, field = name.partition(".")
-            if (head, dot) == (mark, ".") and one["n"]:
-                found.setdefault(column, {})[field] = one["sum"] / one["n"]
-    return found
-
-
-def field_table(fields: Mapping[str, Summary], figures: Mapping[str, Mapping[str, float]] | None = None) -> Table:
-    """One row a field: its weight, score, interval, what metrics say of it, and what became of it in each answer."""
-    figures = figures or {}
-    outcomes = [_OUTCOME_TITLES.get(name, name) for name in OUTCOMES]
-    columns = ["field", "weight", "score", "95 %", *FIELD_FIGURES, *outcomes]
-    rows: list[list[str]] = []
-    for name, entry in fields.items():
-        weight = entry.get("weight")
-        rows.append(
-            [
-                neutral(name),
-                "-" if weight is None else f"{weight:g}",
-                percent(entry.get("score")) + _mark(entry),
-                interval(entry.get("low"), entry.get("high")),
-                *(percent(figures.get(column, {}).get(name)) for column in FIELD_FIGURES),
-                *(f"{entry.get(outcome) or 0:,}" for outcome in OUTCOMES),
-            ]
-        )
-    dropped = {"unread"} if all(row[-1] == "0" for row in rows) else set()
-    dropped.update(column for column in FIELD_FIGURES if column not in figures)
-    return _without(dropped, Table(columns, rows, "Fields, %"))
-
-
-def slice_tables(slices: Mapping[str, Any]) -> Iterator[Table]:
-    """One table a metadata key: a row a value, a column a metric, as many as a screen is wide."""
-    for key, values in slices.items():
-        every = list(dict.fromkeys(name for entry in values.values() for name in entry.get("metrics", {})))
-        if not any(one.get("value") is not None for entry in values.values() for one in entry["metrics"].values()):
-            continue
-        names = _slice_metrics(every, values.values())
-        title = f"By {neutral(key)}, %"
-        if len(names) < len(every):
-            title += f" ({len(names)} of {len(every)} metrics; all are in summary.json)"
-        rows = []
-        for value, entry in list(values.items())[:SLICES_SHOWN]:
-            found = (entry.get("metrics", {}).get(name, {}) for name in names)
-            cells = [percent(one.get("value")) + _mark(one) for one in found]
-            rows.append([neutral(value, limit=40), f"{entry.get('n', 0):,}", *cells])
-        if len(values) > SLICES_SHOWN:
-            rows.append([f"... and {len(values) - SLICES_SHOWN:,} more", *("" for _ in (0, *names))])
-        if rows:
-            yield Table([neutral(key), "n", *(neutral(name) for name in names)], rows, title)
-
-
-def _slice_metrics(names: Sequence[str], slices: Iterable[Summary]) -> Sequence[str]:
-    """Choose the columns: all metrics where they are few, else those that matter most, in this order."""
-    if len(names) <= SLICE_METRICS:
-        return names
-    scored = {name for one in slices for name, entry in one["metrics"].items() if entry.get("value") is not None}
-    quality = "quality" if "quality" in scored else "quality_lexical"
-    first = ("structured_match", "weighted_score", "valued_f1", quality, "json_parse_rate")
-    # a metric without a value would waste its column
-    chosen = [name for name in first if name in names and name in scored]
-    others = sorted((name for name in names if name not in chosen), key=lambda name: name not in scored)
-    return (chosen + others)[:SLICE_METRICS]
 
 
 def _answers(samples: Summary) -> Lines:
@@ -289,12 +160,14 @@ def _unscored(summary: Summary, *, timed: bool) -> dict[str, list[str]]:
     return reasons
 
 
-def _mark(entry: Summary) -> str:
-    return "*" if entry.get("value", entry.get("score")) is not None and entry.get("unreliable") else ""
-
-
 def _notes(summary: Summary, resume: str | None) -> Iterator[str]:
     samples, metrics = summary["samples"], summary["metrics"]
+    if summary["run"].get("profile"):
+        unread = sum(int(samples.get(state) or 0) for state in ("unparseable", "off_schema"))
+        yield (
+            f"profile {neutral(summary['run']['profile'])}: for comparison with published numbers only; "
+            f"{_counted(unread, 'answer')} that cannot be read {'is' if unread == 1 else 'are'} scored as all null"
+        )
     left = _failed(summary) + int(samples.get("unasked") or 0)
     if left and (summary["run"].get("endpoint") or {}).get("provider") == "answers":
         yield f"{_counted(left, 'answer')} missing from the answers that came from elsewhere"
@@ -309,13 +182,10 @@ def _notes(summary: Summary, resume: str | None) -> Iterator[str]:
             "not as asked: the server may have ignored it"
         )
     entries = [*metrics.values(), *(summary.get("fields") or {}).values()]
-    entries += [
-        one
-        for key in (summary.get("slices") or {}).values()
-        for value in key.values()
-        for one in value["metrics"].values()
-    ]
-    doubts = dict.fromkeys(neutral(one["unreliable"]).partition(" (")[0] for one in entries if _mark(one))
+    for key in (summary.get("slices") or {}).values():
+        for value in key.values():
+            entries += [*value["metrics"].values(), *(value.get("fields") or {}).values()]
+    doubts = dict.fromkeys(neutral(one["unreliable"]).partition(" (")[0] for one in entries if mark(one))
     if doubts:
         yield f"* interval unreliable: {'; '.join(doubts)}"
     reasons = _unscored(summary, timed=False)

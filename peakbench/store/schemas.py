@@ -83,7 +83,11 @@ class MetricEntry(TypedDict):
 
 
 class FieldEntry(TypedDict):
-    """A field's mean score with its interval, and the outcomes of all answers; they sum to ``n``."""
+    """A field's mean score with its interval, floors and skill as for metrics, and the outcomes of all its answers.
+
+    ``n``: samples whose reference has the field and that have an answer. ``weight`` and ``signature`` stand in the
+    run's entry, not again in a slice's.
+    """
 
     score: float | None
     low: float | None
@@ -99,26 +103,48 @@ class FieldEntry(TypedDict):
     signature: NotRequired[str | None]
     method: NotRequired[str]
     floor: NotRequired[dict[str, float | None]]
+    skill: NotRequired[float | None]
+    skill_low: NotRequired[float | None]
+    skill_high: NotRequired[float | None]
+    skill_reason: NotRequired[str | None]
+    with_failures: NotRequired[Bracket]
     reason: NotRequired[str | None]
     unreliable: NotRequired[str | None]
 
 
 class SliceMetric(TypedDict):
-    """A metric over the samples of a slice, with its 95 % interval."""
+    """A metric over the samples of a slice; what it declares stands in the run's entry.
+
+    ``floor``: what the run's own constant answers score on the samples of the slice.
+    """
 
     value: float | None
     low: float | None
     high: float | None
     n: NotRequired[int]
     method: NotRequired[str]
+    unscored: NotRequired[int]
+    reason: NotRequired[str | None]
     unreliable: NotRequired[str | None]
+    floor: NotRequired[dict[str, float | None]]
+    skill: NotRequired[float | None]
+    skill_low: NotRequired[float | None]
+    skill_high: NotRequired[float | None]
+    skill_reason: NotRequired[str | None]
+    with_failures: NotRequired[Bracket]
 
 
 class SliceEntry(TypedDict):
-    """The samples that share one value of a metadata key."""
+    """The samples that share one value of a metadata key.
+
+    ``n``: samples with an answer. ``answers``, ``failed``: requests that ended, and those of them without an answer.
+    """
 
     n: int
+    answers: NotRequired[int]
+    failed: NotRequired[int]
     metrics: dict[str, SliceMetric]
+    fields: NotRequired[dict[str, FieldEntry]]
 
 
 class Resamples(TypedDict):
