@@ -41,7 +41,7 @@ def gains(columns: Columns) -> Floats:
 
 def few_differ(steps: Floats) -> bool:
     """Whether some samples differ, but fewer than ten: resampling says little then."""
-    return 0 < np.count_nonzero(steps) < FEW_DIFFERENT
+    return 0 < int(np.count_nonzero(steps)) < FEW_DIFFERENT
 
 
 def cautious_low(steps: Floats, low: float) -> float:
