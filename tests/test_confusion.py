@@ -25,6 +25,7 @@ from peakbench.builtins import open_registry
 from peakbench.cli import main
 from peakbench.errors import InputError
 from peakbench.metrics.base import Tools
+from peakbench.metrics.comparators import Fuzzy
 from peakbench.runs import Run
 from peakbench.values import SynonymTable
 
@@ -369,11 +370,27 @@ def test_memory_is_bounded_and_what_is_over_is_said(tmp_path, monkeypatch):
     assert "some values are too many or too long to be told apart: they share (other)" in found.notes
 
 
+@given(
+    known=st.lists(st.text("abc-", max_size=6), min_size=1, max_size=8),
+    value=st.one_of(st.text("abc-", max_size=6), st.booleans(), st.integers(0, 20)),
+    threshold=st.sampled_from([0.3, 0.5, 2 / 3, 0.85, 1.0]),
+)
+@settings(deadline=None, max_examples=200)
+def test_fuzzy_words_are_found_as_one_by_one(known, value, threshold):
+    fast, slow = (words.Vocabulary(Fuzzy(threshold)) for _ in range(2))
+    slow._fuzzy = False
+    for vocabulary in (fast, slow):
+        for word in known:
+            vocabulary.add(word, known=True)
+    assert [fast.label(number) for number in fast.words] == [slow.label(number) for number in slow.words]
+    assert fast.find(value) == slow.find(value)
+
+
 def test_a_comparator_that_is_asked_too_often_stops(tmp_path, monkeypatch):
     monkeypatch.setattr(words, "MOST_COMPARISONS", 10)
     found = of_colors(
         tmp_path, [f"{i:08b}" for i in range(20)], [f"{i:08b}" for i in range(20)],
-        comparator={"kind": "fuzzy", "threshold": 0.99},
+        comparator={"kind": "numeric", "absolute": 0.5},
     )  # fmt: skip
     assert found.correct == 20
     assert any("too many values to compare" in note for note in found.notes)
