@@ -66,7 +66,7 @@ def _without(dropped: Collection[str], table: Table) -> Table:
 
 
 def highest_floor(entry: Summary, *, higher_is_better: bool | None = None) -> tuple[str, float] | None:
-    """The floor that counts and which answer makes it: the best one without a model.
+    """The floor that counts and which answer makes it: the best one without a model; of equals, one that can be read.
 
     ``higher_is_better``: where the entry does not say it itself, as those of slices do not; None: as it says.
 
@@ -77,7 +77,8 @@ def highest_floor(entry: Summary, *, higher_is_better: bool | None = None) -> tu
     if not floors:
         return None
     high = entry.get("higher_is_better", True) if higher_is_better is None else higher_is_better
-    name = (max if high else min)(floors, key=lambda key: floors[key])
+    readable_first = sorted(floors, key=lambda name: name == "unparseable")
+    name = (max if high else min)(readable_first, key=lambda key: floors[key])
     return neutral(name), floors[name]
 
 
