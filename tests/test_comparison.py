@@ -155,6 +155,48 @@ def test_a_pooled_value_is_exchanged_whole_samples_at_a_time() -> None:
     assert change.p == pytest.approx(extreme / 64)
 
 
+@pytest.mark.parametrize(("kind", "attribute"), [("ar", "p"), ("bs", "p_bootstrap")])
+def test_a_pooled_values_p_is_sacrebleus(kind: str, attribute: str) -> None:
+    """TER is edits over words of the reference, so two systems under sacrebleu's paired tests are two runs here.
+
+    sacrebleu counts exchanges that go beyond what was seen, we those that reach it too: weights for the sentences leave
+    no ties, and the two are one number.
+    """
+    from sacrebleu.metrics import TER
+    from sacrebleu.significance import PairedTest
+
+    random = np.random.default_rng(6)
+    words = ["a", "red", "blue", "long", "short", "sleeve", "shirt", "shoe", "with", "zip", "and", "logo"]
+    weights = random.uniform(0.5, 1.5, 150)
+
+    class Weighted(TER):
+        def _extract_corpus_statistics(self, hypotheses: Any, references: Any) -> Any:
+            found = super()._extract_corpus_statistics(hypotheses, references)
+            return [[weight * part for part in row] for row, weight in zip(found, weights, strict=True)]
+
+    references = [" ".join(random.choice(words, size=random.integers(3, 12))) for _ in range(150)]
+
+    def spoiled(share: float) -> list[str]:
+        return [
+            " ".join("x" if random.random() < share else word for word in reference.split()) for reference in references
+        ]
+
+    systems = [("a", spoiled(0.27)), ("b", spoiled(0.2))]
+    metric = Weighted()
+    tables = []
+    for name, hypotheses in systems:
+        rows = metric._extract_corpus_statistics(hypotheses, [references])
+        tables.append(table({"ter": rows}, path=name, pooled=["ter"], lower=["ter"]))
+    change = only(changes(pair(*tables), resamples=10_000))
+    scores = PairedTest(systems, {"TER": metric}, [references], test_type=kind, n_samples=10_000)()[1]["TER"]
+    assert change.first == pytest.approx(scores[0].score / 100)
+    assert change.second == pytest.approx(scores[1].score / 100)
+    expected = scores[1].p_value
+    assert 0.005 < expected < 0.6
+    error = np.sqrt(2 * expected * (1 - expected) / 10_000)
+    assert getattr(change, attribute) == pytest.approx(expected, abs=4 * error)
+
+
 def test_right_or_wrong_is_mcnemars() -> None:
     # 12 became right, 3 ceased to be, 85 stayed
     first = [0] * 12 + [1] * 3 + [1] * 60 + [0] * 25
