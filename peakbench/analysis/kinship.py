@@ -141,8 +141,10 @@ def _named(candidates: Sequence[Candidate], base: int, place: int) -> Pair:
     elif first.quantization == second.quantization and first.training != second.training:
         kind = "training"
     flags = _flags(candidates[base], candidates[place], kind)
-    if not first.related(second):
-        flags.append(f"of another family or size: {_model(first)} and {_model(second)}")
+    if first.family and second.family and not first.akin(second):
+        flags.append(f"families differ: {first.family} and {second.family}")
+    if first.parameters and second.parameters and first.parameters != second.parameters:
+        flags.append(f"sizes differ: {first.parameters} and {second.parameters}")
     return _pair(candidates, base, place, kind, flags, named=True)
 
 
@@ -166,10 +168,6 @@ def _pair(
         inferred=not named and bool((first.inferred | second.inferred) & telling),
         named=named,
     )
-
-
-def _model(lineage: Lineage) -> str:
-    return f"{lineage.family or 'unknown'} {lineage.parameters or 'of unknown size'}"
 
 
 def _distance(base: Lineage, other: Lineage) -> tuple[int, bool, bool]:

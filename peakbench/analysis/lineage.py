@@ -51,13 +51,15 @@ class Lineage:
         """Whether anything says that the model is quantized."""
         return self.quantization != "none"
 
+    def akin(self, other: Lineage) -> bool:
+        """Whether two models are of one family; where only one was told its family, its name may speak for it too."""
+        if "family" in self.inferred or "family" in other.inferred:
+            return bool(self.families & other.families)
+        return self.family is not None and other.family is not None and fold(self.family) == fold(other.family)
+
     def related(self, other: Lineage) -> bool:
         """Whether two models are of one family and one size; two unknown sizes are one."""
-        if "family" in self.inferred or "family" in other.inferred:
-            akin = bool(self.families & other.families)
-        else:
-            akin = self.family is not None and other.family is not None and fold(self.family) == fold(other.family)
-        return akin and self.parameters == other.parameters
+        return self.akin(other) and self.parameters == other.parameters
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""

@@ -29,7 +29,11 @@ def pairs_page(found: Pairs) -> Page:
     for kind in KINDS:
         chosen = [(number, one) for number, one in enumerate(found.findings, start=1) if one.pair.kind == kind]
         page.add(_who(chosen, names, _TITLES[kind]))
-        page.add(_published(chosen) if found.published else _differences(chosen, found.margin))
+        if found.published:
+            page.add(_published(chosen))
+            continue
+        page.add(_differences(chosen))
+        page.add(Lines(list(_verdicts(chosen)), f"Against a margin of {in_points(found.margin)} points"))
         for start in range(0, len(chosen), _SIDE_BY_SIDE):
             page.add(_fields(chosen[start : start + _SIDE_BY_SIDE]))
     page.add(_effects(found.effects))
@@ -92,7 +96,14 @@ def _added(one: Finding) -> str:
     return ("+" if one.pair.kind == "training" else "") + neutral(one.pair.added, limit=30)
 
 
-def _differences(chosen: Sequence[tuple[int, Finding]], margin: float) -> Table | None:
+def _verdicts(chosen: Sequence[tuple[int, Finding]]) -> Iterator[str]:
+    for number, one in chosen:
+        for held in one.metrics:
+            what = f"{_number(number, one)} {_added(one)}, {neutral(held.change.name, limit=30)}: {held.verdict}"
+            yield f"{what}: {neutral('; '.join(held.reasons), limit=400)}"
+
+
+def _differences(chosen: Sequence[tuple[int, Finding]]) -> Table | None:
     rows = []
     for number, one in chosen:
         for held in one.metrics:
@@ -106,14 +117,15 @@ def _differences(chosen: Sequence[tuple[int, Finding]], margin: float) -> Table 
                     percent(change.second),
                     points(change.value) + ("*" if change.unreliable else ""),
                     interval(change.low, change.high) if change.differs else "none differs" if change.n else "-",
+                    p_value(change.p),
                     p_value(change.p_holm),
+                    _count(change.better),
+                    _count(change.worse),
                     f"{change.n:,}" if change.n else "-",
-                    held.verdict,
                 ]
             )
-    columns = ["", "what", "metric", "base", "model", "change", "95 %", "Holm", "n", f"margin {in_points(margin)}"]
-    left = frozenset({"what", "metric", columns[-1]})
-    return Table(columns, rows, "Differences, % (model minus base)", left) if rows else None
+    columns = ["", "what", "metric", "base", "model", "change", "95 %", "p", "Holm", "better", "worse", "n"]
+    return Table(columns, rows, "Differences, % (model minus base)", frozenset({"what", "metric"})) if rows else None
 
 
 def _published(chosen: Sequence[tuple[int, Finding]]) -> Table | None:
@@ -138,6 +150,10 @@ def _fields(chosen: Sequence[tuple[int, Finding]]) -> Table | None:
     rows = [[neutral(name, limit=30), *(_cell(changes.get(name)) for _, _, changes in compared)] for name in fields]
     heads = [f"{_number(number, one)} {_added(one)}" for number, one, _ in compared]
     return Table(["field", *heads], rows, "Fields, % (model minus base)") if rows else None
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
 
 
 def _cell(change: Change | None) -> str:
@@ -181,7 +197,7 @@ def _notes(found: Pairs) -> Iterator[str]:
         if flags:
             yield neutral(f"#{number} {'; '.join(flags)}", limit=500)
         for held in one.metrics:
-            if held.verdict in {"cannot tell", "not comparable"} or (found.published and held.change.reason):
+            if found.published and held.change.reason:
                 yield neutral(f"#{number} {held.change.name}: {'; '.join(held.reasons)}", limit=500)
     for note in found.notes:
         yield neutral(note, limit=500)
