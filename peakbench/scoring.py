@@ -65,6 +65,18 @@ def null_answer(task: Task) -> tuple[State, JSONValue]:
     return ("text", "") if task.answer == "text" else ("strict", dict.fromkeys(task.keys))
 
 
+def read_under(prediction: Prediction, task: Task, profile: Profile | None) -> Prediction:
+    """Return an answer as a profile reads it: one that cannot be read says nothing, and its text is not there either.
+
+    >>> task = Task.model_validate({"id": "t", "prompt": {"user": "?"}, "fields": {"color": {}}})
+    >>> read_under(Prediction("p", 0, "off_schema"), task, "published-2026").value
+    {'color': None}
+    """
+    if profile is None or prediction.read or prediction.state == "failed":
+        return prediction
+    return Prediction(prediction.sample_id, prediction.repeat, *null_answer(task))
+
+
 @dataclass(frozen=True, slots=True)
 class ScoredBatch:
     """n answers, scored.
@@ -166,7 +178,7 @@ class Scorer:
             else metric.info
             for metric in self.metrics
         )
-        self._null_answer = null_answer(task)
+        self._task = task
         self.broken = dict(broken or {})
         self._cells = CellBuilder(task, comparators, nulls) if task.answer == "json" else None
         known: set[str] = set()
@@ -199,7 +211,8 @@ class Scorer:
         batch, comparable = self._batch(given, asked)
         valued = batch
         if self.profile is not None and not batch.read.all():
-            valued, _ = self._batch([(self._as_null(prediction), reference) for prediction, reference in given], asked)
+            lenient = [(read_under(prediction, self._task, self.profile), reference) for prediction, reference in given]
+            valued, _ = self._batch(lenient, asked)
             valued.scores = batch.scores
         for metric in self.metrics:
             read_by = valued if metric.info.reads_answer else batch
@@ -221,11 +234,6 @@ class Scorer:
                 state: State = "text" if self._cells is None else "strict"
                 return [*pairs, (Prediction("(reference)", 0, state, stand_in), stand_in)]
         return pairs
-
-    def _as_null(self, prediction: Prediction) -> Prediction:
-        """Return an answer that cannot be read as one that says nothing; its text is not to be read either."""
-        state, value = self._null_answer
-        return prediction if prediction.read else Prediction(prediction.sample_id, prediction.repeat, state, value)
 
     def _batch(
         self, pairs: Sequence[tuple[Prediction, Reference]], prompts: Sequence[str | None] | None

@@ -66,10 +66,12 @@ def _explain(run: Run, view: SampleView, definitions: Sequence[str], form: str |
     from peakbench.builtins import open_registry
     from peakbench.report.explanation import explain
     from peakbench.report.terms import explanation_page
+    from peakbench.scoring import read_under
 
     registry, tools = open_registry(extra=[Path(file) for file in definitions]), open_tools()
     signatures = {name: entry["signature"] for name, entry in run.summary["metrics"].items()}
-    predictions = {prediction.repeat: prediction for prediction in view.predictions}
+    profile = run.summary["run"].get("profile")
+    predictions = {one.repeat: read_under(one, run.task, profile) for one in view.predictions}
     explanations = [
         explain(
             predictions[row["repeat"]],
