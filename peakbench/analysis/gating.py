@@ -36,6 +36,8 @@ DEFAULT_METRICS = ("quality", "weighted_score")
 FIELD = "field:"
 WORST_SHOWN = 10
 MOST_MARGIN = 0.5
+LEAST_RESAMPLES = 1000
+"""Of fewer resamples, the ends of an interval are a matter of luck."""
 
 _GRAVEST: tuple[Outcome, ...] = ("fell", "not comparable", "undecided", "passed")
 _TIE = 1e-12
@@ -195,9 +197,9 @@ def judge(
         resamples, seed: of the intervals.
 
     Raises:
-        ConfigError: the margin or the number of samples cannot be used.
+        ConfigError: the margin, the number of samples or that of resamples cannot be used.
     """
-    _check(margin, min_samples, metrics)
+    _check(margin, min_samples, resamples, metrics)
     names, notes = _chosen(metrics, run, baseline)
     verdict = Verdict(
         verdict="not comparable",
@@ -221,7 +223,7 @@ def judge(
     kept_failed = int((baseline.failed > 0).sum())
     if kept_failed:
         notes.append(
-            f"{kept_failed:,} samples of the baseline have an answer that failed; without a value they count not"
+            f"{_count(kept_failed, 'sample')} of the baseline with answers that failed: only answers are compared"
         )
     chosen = (
         [one.name for one in verdict.metrics if one.kind == "metric"],
@@ -234,7 +236,7 @@ def judge(
             _Reading.of(pair(baseline, read_as(whole, baseline, chosen, best=end)), *chosen, resamples, seed)
             for end in (False, True)
         )
-    first = _Reading.of(scored, chosen[0], None, resamples, seed)
+    first = _Reading.of(scored, chosen[0], list(dict.fromkeys([*baseline.fields, *chosen[1]])), resamples, seed)
     judged = _Judge(first, worst, best, missing, margin, min_samples)
     gated = tuple(judged.of(one) for one in verdict.metrics)
     overall = next(outcome for outcome in _GRAVEST if any(one.verdict == outcome for one in gated))
@@ -251,7 +253,7 @@ def judge(
     )
 
 
-def _check(margin: float, min_samples: int, metrics: Sequence[str] | None) -> None:
+def _check(margin: float, min_samples: int, resamples: int, metrics: Sequence[str] | None) -> None:
     if not 0 <= margin < MOST_MARGIN:  # not a number fails too
         raise ConfigError(
             f"a margin of {margin:g}",
@@ -260,6 +262,8 @@ def _check(margin: float, min_samples: int, metrics: Sequence[str] | None) -> No
         )
     if min_samples < 2:
         raise ConfigError(f"{min_samples} samples", where="min_samples", expected="2 or more")
+    if resamples < LEAST_RESAMPLES:
+        raise ConfigError(f"{resamples} resamples", where="resamples", expected=f"{LEAST_RESAMPLES:,} or more")
     if metrics is not None and not metrics:
         raise ConfigError("no metric to gate", where="metrics", expected="at least one, or None for the default")
 
@@ -349,6 +353,9 @@ class _Judge:
         )
         if change.value is None:
             return replace(gated, reasons=(change.reason or "no value",))
+        if gated.worst is not None and None in (change.low_range, change.high_range):
+            reason = f"answers are missing, and the range of {gated.label} is open: there is no worst to read them as"
+            return replace(gated, verdict="undecided", reasons=(reason, *self._about_missing(gated)))
         oriented = [reading.change(gated).oriented for reading in readings]
         intervals = [one for one in oriented if one is not None]
         if len(intervals) < len(oriented):
@@ -382,7 +389,10 @@ class _Judge:
         assert one.high is not None
         margin, low, high = in_points(self.margin), points(one.low), in_points(one.high)
         if one.verdict == "passed":
-            yield f"{in_points(one.low)} at worst, within the margin of {margin}"
+            if one.low > 0:
+                yield f"better by at least {in_points(one.low)}"
+            else:
+                yield f"{in_points(one.low)} at worst, within the margin of {margin}"
             return
         if one.verdict == "fell":
             yield f"{high} at best, beyond the margin of {margin}"
@@ -408,7 +418,7 @@ class _Judge:
         assert one.worst is not None
         unscored = one.worst.n - one.change.n - self.missing
         if unscored > 0:
-            yield f"{_count(unscored, 'answered sample')} without a value of {one.name}, read as the worst"
+            yield f"{_count(unscored, 'answered sample')} without a value of {one.label}, read as the worst"
 
 
 def _needed_words(one: Gated) -> str:

@@ -35,11 +35,11 @@ def gate(
         metrics: metric ids, or ``field:NAME``. None: quality; weighted_score where neither side has quality.
         margin: how much may be lost, a fraction: 0.01 is one point of a hundred.
         min_samples: fewer compared samples decide nothing.
-        resamples, seed: of the intervals.
+        resamples, seed: of the intervals; 1,000 resamples or more.
 
     Raises:
         StoreError: the run is unfinished, or the baseline is missing or damaged.
-        ConfigError: the margin or the number of samples cannot be used.
+        ConfigError: the margin, the number of samples or that of resamples cannot be used.
     """
     kept = baseline if isinstance(baseline, ScoreTable) else load_baseline(baseline)
     directory = _directory(run)

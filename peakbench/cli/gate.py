@@ -39,7 +39,7 @@ CI = "For continuous integration"
     help="What is gated, a metric or field:NAME; repeatable, all must pass. [default: quality, else weighted_score]",
 )
 @click.option("--min-samples", type=int, default=100, show_default=True, help="Fewer compared samples decide nothing.")
-@click.option("--resamples", type=click.IntRange(1), default=10_000, show_default=True, help="Bootstrap resamples.")
+@click.option("--resamples", type=click.IntRange(1000), default=10_000, show_default=True, help="Bootstrap resamples.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the resamples.")
 @click.option("--junit", type=click.Path(), metavar="FILE", cls=PanelOption, panel=CI, help="Write JUnit XML too.")
 @click.option(
