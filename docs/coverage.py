@@ -164,7 +164,7 @@ def intervals(
 
 
 def _expanded(z0: float, a: float, resampled: Floats, n: int) -> tuple[float, float]:
-    """BCa with the normal quantile replaced by sqrt(n / (n - 1)) t, Hesterberg (2015), section 5.3."""
+    """BCa with the normal quantile replaced by sqrt(n / (n - 1)) t, Hesterberg (2015)."""
     reach = -float(stdtrit(n - 1, 0.025)) * math.sqrt(n / (n - 1))
     z0 = z0 if math.isfinite(z0) else 0.0
     places = np.array([-reach, reach]) + z0

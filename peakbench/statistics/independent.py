@@ -20,7 +20,7 @@ def unpaired(
 ) -> tuple[Estimate, float]:
     """Return ``ratio(second) - ratio(first)`` of two independent samples with its BCa interval, and a p-value.
 
-    Each side is resampled by itself; the acceleration is that of two samples (DiCiccio & Efron 1996, section 6;
+    Each side is resampled by itself; the acceleration is that of several samples (as in
     scipy.stats.bootstrap: sum over samples of sum(U^3) / n^3 over 6 (sum of sum(U^2) / n^2)^1.5). p is two-sided by
     exchanging labels, twice the smaller tail, as scipy.stats.permutation_test(permutation_type="independent"). Rows
     without a denominator take no part. Above 20,000 samples both are normal.

@@ -132,7 +132,7 @@ def bca(value: float, resampled: Floats, jackknife: Floats) -> BCa:
 def student(jackknife: Floats, n: int) -> float:
     """Return half the length of Student's interval, its standard error from the jackknife (n samples, at least two).
 
-    Of a mean it is t s / sqrt(n). Tukey (1958); Efron & Tibshirani (1993), eq. 11.5.
+    Of a mean it is t s / sqrt(n). Tukey (1958); Efron & Tibshirani (1993), chapter 11.
 
     >>> round(student(np.array([2.5, 2.0, 1.5]), 3), 4)  # of 1, 2, 3: s = 1, t = 4.3027
     2.4841
