@@ -226,6 +226,14 @@ class SynonymTable:
     def __len__(self) -> int:
         return len(self._heads)
 
+    def __contains__(self, value: JSONValue) -> bool:
+        """Whether a value stands in one of the groups by itself.
+
+        >>> "Navy" in SynonymTable({"navy blue": ["navy"]})
+        True
+        """
+        return canonical(value) in self._heads
+
     def head(self, value: JSONValue) -> str:
         """Return the form that stands for the value's group, joined values part by part, in their order.
 

@@ -21,13 +21,15 @@ from peakbench.analysis.confusion import NULL, OTHER, UNREAD, Confusion
 from peakbench.analysis.synonyms import open_similarity, unknown_words
 from peakbench.analysis.vocabulary import confusions
 from peakbench.api.vocabularies import confusion
-from peakbench.builtins import open_registry
+from peakbench.backends.encoder import open_encoder
+from peakbench.builtins import PACKAGE, open_registry
 from peakbench.cli import main
 from peakbench.errors import InputError
 from peakbench.metrics.base import Tools
 from peakbench.metrics.comparators import Fuzzy
 from peakbench.runs import Run
-from peakbench.values import SynonymTable
+from peakbench.tasks import Task
+from peakbench.values import SynonymTable, canonical
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "garment_photos"
 PIXEL = "data:image/png;base64," + (
@@ -427,6 +429,49 @@ def test_a_near_word_that_stands_elsewhere_is_not_proposed():
     assert (found.nearest, found.stood_for, found.proposal) == ("long sleeve", 1, None)
 
 
+def test_a_word_of_its_own_in_the_synonym_table_is_never_proposed(tmp_path):
+    run = scored(
+        tmp_path,
+        [{"color": one} for one in ("navy", "navy", "teal")],
+        [{"color": one} for one in ("t-shirt", "tealish", "tealish")],
+        {"color": {"comparator": SYNONYMS}},
+    )
+    encoder = Directions(navy=0.0, tee=0.1, **{"t-shirt": 0.1}, teal=1.2, tealish=1.25)
+    found = confusion(run, encoder=encoder)["color"]
+    tealish, tee = found.unknown
+    assert (tee.word, tee.nearest, tee.stood_for, tee.grouped, tee.proposal) == ("t-shirt", "navy", 1, True, None)
+    assert (tealish.nearest, tealish.stood_for, tealish.grouped, tealish.proposal) == ("teal", 1, False, "teal")
+
+
+def test_how_many_labelled_synonyms_are_proposed(mpnet):
+    """The labelled pairs of docs/calibration.md: the first word is known, the second answered where it was right."""
+    pairs = json.loads((PACKAGE / "data" / "calibration" / "garment_pairs.json").read_text())["pairs"]
+    similarity = open_similarity(Tools(encoder=open_encoder(folder=mpnet)))
+    proposed: Counter[tuple[float, str]] = Counter()
+    listed: Counter[str] = Counter()
+    for name in {one["field"] for one in pairs}:
+        known = {canonical(one["first"]): one["first"] for one in pairs if one["field"] == name}
+        asked = [one for one in pairs if one["field"] == name and canonical(one["second"]) not in known]
+        labels = {(one["first"], one["second"]): one["label"] for one in asked}
+        # a synonym is seen three times, a mistake once
+        stood = {pair: 1 if label == "different" else 3 for pair, label in labels.items()}
+        listed.update(labels.values())
+        for near in (0.5, 0.75):
+            given = Counter(second for _, second in stood)
+            found, _ = unknown_words(given, stood, sorted(known.values()), similarity, near=near)
+            for one in found:
+                label = labels.get((one.proposal, one.word))
+                if label is not None:
+                    proposed[near, label] += 1
+    assert listed == {"same": 74, "synonym": 143, "different": 54}
+    # what docs/confusion.md says
+    shares = {key: round(100 * count / listed[key[1]]) for key, count in proposed.items()}
+    assert shares == {
+        (0.75, "same"): 66, (0.75, "synonym"): 38, (0.75, "different"): 19,
+        (0.5, "same"): 96, (0.5, "synonym"): 82, (0.5, "different"): 63,
+    }  # fmt: skip
+
+
 def test_without_an_encoder_spelling_judges_and_says_so(tmp_path):
     found = of_colors(tmp_path, ["gray", "gray", "red"], ["grey", "grey", "red"])
     (grey,) = found.unknown
@@ -565,3 +610,21 @@ def test_two_annotators_of_real_photos(tmp_path, annotator, wrong, unknown):
         json.loads(line)["reference"]["type"] for line in (PHOTOS / "samples.jsonl").read_text().splitlines()
     )
     assert {one.value: one.support for one in found["type"].values if one.support} == dict(truths)
+
+
+# -- the page ----------------------------------------------------------------------------------------------------------
+
+
+def test_code_on_the_page_runs_and_its_group_makes_two_words_one(tmp_path, monkeypatch):
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    page = (PACKAGE.parent / "docs" / "confusion.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    names: dict[str, Any] = {}
+    exec(compile(code, "confusion.md", "exec"), names)
+    assert names["color"].field == "color"
+    assert Run("runs/some").confusion("color").counts == names["color"].counts
+    (pasted,) = re.findall(r"```json\n(.*?)```", page, re.S)
+    task = Task.model_validate({"id": "t", "prompt": {"user": "-"}, "fields": {"color": json.loads(pasted)}})
+    comparator = open_registry().comparators(task, Tools())["color"]
+    assert comparator.score("green", "Dark Green") == 1.0

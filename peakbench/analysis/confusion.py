@@ -82,7 +82,7 @@ class Unknown:
     ``count``: how often. ``nearest``: the vocabulary's nearest word, ``similarity`` to it in [0, 1], ``stood_for``: how
     often the reference was that word. ``most_often``: the words that the references had there, with how often.
     ``proposal``: the word that it may be another spelling of: near enough, and the reference in at least half of the
-    places where there was one.
+    places where there was one. ``grouped``: the field's synonym table knows the word as another one, so there is none.
     """
 
     word: str
@@ -92,6 +92,7 @@ class Unknown:
     stood_for: int = 0
     most_often: tuple[tuple[str, int], ...] = ()
     proposal: str | None = None
+    grouped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +156,8 @@ class Confusion:
         return rows, columns, table
 
     def confusions(self, most: int | None = None) -> list[tuple[str, str, int]]:
-        """Return (reference, answered, times) of what was not right, the most frequent first."""
-        found = [(*pair, count) for pair, count in self.counts.items() if pair[0] != pair[1] or pair[0] == OTHER]
+        """Return (reference, answered, times) of what was taken for something else, the most frequent first."""
+        found = [(*pair, n) for pair, n in self.counts.items() if pair[0] != pair[1] and pair[1] != UNREAD]
         return found[:most]
 
     def synonyms(self) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ for a proposal, and a person decides.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +65,7 @@ def unknown_words(
     similarity: Similarity,
     *,
     near: float = NEAR,
+    grouped: Collection[str] = frozenset(),
 ) -> tuple[tuple[Unknown, ...], list[str]]:
     """Return the unknown words, the most frequent first, and notes where a bound was met.
 
@@ -74,6 +75,7 @@ def unknown_words(
         vocabulary: its words, the most frequent first.
         similarity: what judges nearness.
         near: similarity from which a word is proposed.
+        grouped: words that have a group of their own in the field's synonym table: they are never proposed.
 
     >>> words, _ = unknown_words({"blu": 3}, {("blue", "blu"): 2}, ["red", "blue"], open_similarity(Tools()))
     >>> words[0].nearest, round(words[0].similarity, 2), words[0].stood_for, words[0].proposal
@@ -95,17 +97,21 @@ def unknown_words(
             places[word][reference] += count
     table = similarity.of(words, vocabulary) if vocabulary else np.zeros((len(words), 0))
     return tuple(
-        _unknown(word, given[word], dict(zip(vocabulary, row, strict=True)), places[word], near)
+        _unknown(
+            word, given[word], dict(zip(vocabulary, row, strict=True)), places[word], near=near, grouped=word in grouped
+        )
         for word, row in zip(words, table.tolist(), strict=True)
     ), notes
 
 
-def _unknown(word: str, count: int, similar: Mapping[str, float], places: Counter[str], near: float) -> Unknown:
+def _unknown(
+    word: str, count: int, similar: Mapping[str, float], places: Counter[str], *, near: float, grouped: bool
+) -> Unknown:
     if not similar:
-        return Unknown(word, count)
+        return Unknown(word, count, grouped=grouped)
     most = sorted(places.items(), key=lambda item: (-item[1], item[0]))
     best = min(similar, key=lambda one: (-similar[one], one))
     proposal = next((other for other, _ in most if similar.get(other, -1.0) >= near), None)
-    if proposal is not None and 2 * places[proposal] < places.total():
+    if grouped or (proposal is not None and 2 * places[proposal] < places.total()):
         proposal = None
-    return Unknown(word, count, best, similar[best], places[best], tuple(most[:MOST_PLACES]), proposal)
+    return Unknown(word, count, best, similar[best], places[best], tuple(most[:MOST_PLACES]), proposal, grouped)

@@ -225,6 +225,7 @@ class FieldPairs:
             sorted(map(label, words), key=lambda word: -support[self.vocabulary.find(word)[0]]),
             similarity,
             near=near,
+            grouped={label(number) for number in strangers if self.vocabulary.is_grouped(number)},
         )
         return Confusion(
             field=self.name,

@@ -62,6 +62,7 @@ class Vocabulary:
         self._labels: list[str] = []
         self._taken = set(SPECIAL)
         self._others = 0
+        self._grouped: set[int] = set()
         self._remembered: dict[str, tuple[int, bool]] = {}
 
     def __len__(self) -> int:
@@ -80,6 +81,10 @@ class Vocabulary:
     def is_other(self, number: int) -> bool:
         """Whether it is an answered value that is no word and no value of a reference."""
         return number >= len(self._values)
+
+    def is_grouped(self, number: int) -> bool:
+        """Whether the synonym table has groups of their own for an answered value that is no word, or for its parts."""
+        return number in self._grouped
 
     def add(self, value: JSONValue, *, known: bool) -> None:
         """Add a word of the vocabulary (``known``) or another value of a reference; all before the first ``find``."""
@@ -171,6 +176,8 @@ class Vocabulary:
             self.full = True
             return OTHER_AT
         self._others += 1
+        if self._table is not None and all(part in self._table for part in self._table.parts(value)):
+            self._grouped.add(len(self._labels))
         self._numbers[form] = len(self._labels)
         self._labels.append(self._unique(value))
         return self._numbers[form]

@@ -139,7 +139,7 @@ def _confusions(found: Iterable[Confusion], most: int) -> Table:
         for truth, given, count in one.confusions(most):
             share = percent(count / support[truth]) if support.get(truth) else "-"
             rows.append([neutral(one.field), _short(truth), _short(given), f"{count:,}", share])
-    columns = ["field", "reference", "taken for", "times", "of the reference's %"]
+    columns = ["field", "reference", "taken for", "times", "share %"]
     return Table(columns, rows, "Most frequent confusions", left=frozenset(columns[:3]))
 
 
@@ -152,7 +152,7 @@ def _unknown(found: Iterable[Confusion], most: int) -> Table:
     rows = [
         [
             neutral(one.field),
-            _short(word.word),
+            _short(word.word) + "*" * word.grouped,
             f"{word.count:,}",
             _short(word.nearest) if word.nearest is not None else "-",
             "-" if word.similarity is None else f"{word.similarity:.2f}",
@@ -165,9 +165,12 @@ def _unknown(found: Iterable[Confusion], most: int) -> Table:
     left = sum(max(0, len(one.unknown) - most) for one in found)
     names = sorted({one.similar_by for one in found if one.unknown})
     title = f"Outside the vocabulary, nearest word by {neutral(', '.join(names))}"
+    title += (
+        " (* a group of its own in the synonym table)" if any(w.grouped for one in found for w in one.unknown) else ""
+    )
     title += f" ({left:,} more: --field NAME, --json)" if left else ""
-    columns = ["field", "answered", "times", "nearest", "similar", "it was right there", "the reference there"]
-    return Table(columns, rows, title, left=frozenset({"answered", "nearest", "the reference there"}))
+    columns = ["field", "answered", "times", "nearest", "similar", "instead of it", "mostly instead of"]
+    return Table(columns, rows, title, left=frozenset({"answered", "nearest", "mostly instead of"}))
 
 
 def _snippet(found: Iterable[Confusion]) -> Lines | None:
