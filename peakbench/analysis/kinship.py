@@ -8,7 +8,7 @@ predecessor. A base run that was named goes before what names say.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from peakbench.analysis.lineage import Lineage
@@ -61,8 +61,10 @@ class Pair:
 def find_pairs(candidates: Sequence[Candidate]) -> list[Pair]:
     """Return every pair, quantization first, each kind in the order of the candidates.
 
-    A candidate has at most one base of each kind: the one whose name differs least.
+    A candidate has at most one base of each kind: the one whose name differs least. Of a model whose base run was named
+    it is taken that it was trained as its base, where nothing says otherwise.
     """
+    candidates = [_inheriting(candidates, place) for place in range(len(candidates))]
     found = []
     for place, one in enumerate(candidates):
         kinds = set()
@@ -75,6 +77,18 @@ def find_pairs(candidates: Sequence[Candidate]) -> list[Pair]:
         if one.lineage.training and "training" not in kinds:
             found += _nearest(candidates, place, "training", _predecessors(candidates, one))
     return sorted(found, key=lambda pair: (KINDS.index(pair.kind), pair.other))
+
+
+def _inheriting(candidates: Sequence[Candidate], place: int) -> Candidate:
+    """The candidate, with its base's training where its own is unknown."""
+    one, seen, base = candidates[place], {place}, candidates[place].base
+    lineage = one.lineage
+    while base is not None and base not in seen and "training" in lineage.unknown:
+        first = candidates[base].lineage
+        lineage = replace(lineage, training=first.training, unknown=lineage.unknown & first.unknown)
+        seen.add(base)
+        base = candidates[base].base
+    return replace(one, lineage=lineage)
 
 
 def why_alone(candidate: Candidate) -> str:
@@ -100,13 +114,11 @@ def _originals(candidates: Sequence[Candidate], one: Candidate) -> list[int]:
 
 
 def _predecessors(candidates: Sequence[Candidate], one: Candidate) -> list[int]:
-    stages = one.lineage.training
     fitting = [
         place
         for place, other in enumerate(candidates)
         if other.lineage.quantization == one.lineage.quantization
-        and len(other.lineage.training) < len(stages)
-        and stages[: len(other.lineage.training)] == other.lineage.training
+        and _begins(other.lineage, one.lineage)
         and _akin(one, other)
     ]
     longest = max((len(candidates[place].lineage.training) for place in fitting), default=0)
@@ -138,7 +150,7 @@ def _named(candidates: Sequence[Candidate], base: int, place: int) -> Pair:
     kind: Kind = "base run"
     if first.training == second.training and not first.quantized and second.quantized:
         kind = "quantization"
-    elif first.quantization == second.quantization and first.training != second.training:
+    elif first.quantization == second.quantization and _begins(first, second):
         kind = "training"
     flags = _flags(candidates[base], candidates[place], kind)
     if first.family and second.family and not first.akin(second):
@@ -148,11 +160,17 @@ def _named(candidates: Sequence[Candidate], base: int, place: int) -> Pair:
     return _pair(candidates, base, place, kind, flags, named=True)
 
 
+def _begins(first: Lineage, second: Lineage) -> bool:
+    """Whether the second has all the stages of the first, and more after them."""
+    count = len(first.training)
+    return count < len(second.training) and second.training[:count] == first.training
+
+
 def _pair(
     candidates: Sequence[Candidate], base: int, place: int, kind: Kind, flags: Sequence[str], *, named: bool = False
 ) -> Pair:
     first, second = candidates[base].lineage, candidates[place].lineage
-    begins = second.training[: len(first.training)] == first.training
+    begins = first.training == second.training or _begins(first, second)
     new = second.training[len(first.training) :] if begins else second.training
     stages = "+".join(new) if begins or not new else f"{'+'.join(new)} for {'+'.join(first.training)}"
     turned = first.quantization != second.quantization

@@ -29,7 +29,7 @@ class Lineage:
         version: a label of the maker's own. ``labels``: words of the name that no convention explains, folded.
         variant: ``base`` or ``instruct``, where the name says so.
         base_run: the run of the model that this one was made from.
-        inferred: the parts that were read from the name.
+        inferred: the parts that were read from the name. ``unknown``: those that nobody and nothing says.
         conflicts: where the name says something else than what was given, in words.
         families: every folded name of the family, the one that was given and the one that the name has.
     """
@@ -43,6 +43,7 @@ class Lineage:
     labels: frozenset[str]
     base_run: str | None
     inferred: frozenset[str]
+    unknown: frozenset[str]
     conflicts: tuple[str, ...]
     families: frozenset[str]
 
@@ -142,12 +143,12 @@ def known_lineage(name: str, given: LineageRecord) -> Lineage:
     ('8B', 'FP8', ['parameters', 'quantization'])
     """
     read = read_name(name)
-    inferred = set()
+    inferred, unknown = set(), set()
 
     def known(part: str, value: Any) -> Any:
         said = getattr(given, part)
-        if said is None and value:
-            inferred.add(part)
+        if said is None:
+            (inferred if value else unknown).add(part)
         return said if said is not None else value
 
     family = known("family", read.family)
@@ -161,6 +162,7 @@ def known_lineage(name: str, given: LineageRecord) -> Lineage:
         labels=read.labels,
         base_run=given.base_run,
         inferred=frozenset(inferred),
+        unknown=frozenset(unknown),
         conflicts=tuple(_conflicts(given, read)),
         families=frozenset(fold(one) for one in (family, read.family) if one),
     )

@@ -33,7 +33,8 @@ def pairs_page(found: Pairs) -> Page:
             page.add(_published(chosen))
             continue
         page.add(_differences(chosen))
-        page.add(Lines(list(_verdicts(chosen)), f"Against a margin of {in_points(found.margin)} points"))
+        unit = "point" if found.margin == 0.01 else "points"
+        page.add(Lines(list(_verdicts(chosen)), f"Against a margin of {in_points(found.margin)} {unit}"))
         for start in range(0, len(chosen), _SIDE_BY_SIDE):
             page.add(_fields(chosen[start : start + _SIDE_BY_SIDE]))
     page.add(_effects(found.effects))
