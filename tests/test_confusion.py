@@ -248,6 +248,25 @@ def test_null_unread_and_failed_are_three_things(tmp_path):
     assert (red.support, red.answered, red.precision, red.recall, red.f1) == (2, 0, None, 0, 0)
 
 
+@pytest.mark.parametrize("answer", ["FAILED", "prose", None])
+def test_a_run_without_a_single_value_has_no_scores(tmp_path, capsys, answer):
+    run = scored(tmp_path, [{"color": "red"}] * 3, ["FAILED", answer, answer])
+    found = run.confusion("color")
+    assert (found.valued, found.out_of_vocabulary.value, found.micro.precision) == (0, None, None)
+    assert found.failed + found.unasked + found.unread == 3
+    assert main(["confusion", str(run.path), "--field", "color"]) == 0
+    assert f"{found.answers} answers" in capsys.readouterr().out
+
+
+def test_a_wild_value_costs_nothing_and_stands_nowhere(tmp_path):
+    deep = "[" * 400 + "]" * 400
+    answers = [f'{{"color": {one}}}' for one in (deep, json.dumps("x" * 2_000_000), json.dumps("a\u0301" * 50_000))]
+    run = scored(tmp_path, [{"color": "red"}] * 3, answers, {"color": {"comparator": "fuzzy"}})
+    found = run.confusion("color")
+    assert (found.correct, found.asked, found.unknown) == (0, 3, ())
+    assert len(json.dumps(found.as_dict())) < 3_000
+
+
 def test_a_list_where_one_value_belongs_is_no_value(tmp_path):
     found = of_colors(tmp_path, ["red", None], [["red"], {"a": 1}])
     assert dict(found.counts) == {("red", "(no single value)"): 1, (NULL, "(no single value)"): 1}
@@ -368,7 +387,10 @@ def test_memory_is_bounded_and_what_is_over_is_said(tmp_path, monkeypatch):
     assert len(found.words) == 5
     assert found.asked == 20
     assert found.correct == 10
-    assert len(found.counts) <= 8 + 6
+    assert sum(len({row, column}) == 2 for row, column in found.counts) <= 8
+    assert {one.value: one.correct for one in found.values} == {
+        one.value: found.counts.get((one.value, one.value), 0) for one in found.values
+    }
     assert "some values are too many or too long to be told apart: they share (other)" in found.notes
 
 

@@ -143,7 +143,8 @@ class FieldPairs:
             self.inside.add(number)
 
     def _pair(self, truth: int, number: int) -> None:
-        if (truth, number) not in self.pairs and len(self.pairs) >= MOST_PAIRS:
+        # Right answers, null and unread ones keep their place: they are a few a word, and every score rests on them.
+        if number >= 0 and number != truth and len(self.pairs) >= MOST_PAIRS and (truth, number) not in self.pairs:
             self.vocabulary.full = True
             number = OTHER_AT
         self.pairs[truth, number] += 1
@@ -222,7 +223,7 @@ class FieldPairs:
                 for (truth, number), count in stood.items()
                 if truth >= 0 and number >= 0 and number not in self.inside
             },
-            sorted(map(label, words), key=lambda word: -support[self.vocabulary.find(word)[0]]),
+            [label(number) for number in sorted(words, key=lambda number: -support[number])],
             similarity,
             near=near,
             grouped={label(number) for number in strangers if self.vocabulary.is_grouped(number)},
