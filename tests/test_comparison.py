@@ -298,8 +298,8 @@ def test_what_cannot_be_compared_comes_back_with_the_reason() -> None:
     found = {change.name: change for change in changes(pair(one, two))}
     assert found["m"].reason is None
     assert found["old"].reason is not None
-    assert "not among its scores" in found["old"].reason
-    assert found["gone"].value is None
+    assert found["old"].reason == "old is not among its scores (second run)"
+    assert (found["gone"].value, found["gone"].reason) == (None, "no sample is scored in both runs")
     other = table({"m": means([1, 1])}, path="b", signature="v2")
     assert "m|v1 and m|v2" in str(only(changes(pair(table({"m": means([1, 0])}), other))).reason)
 
@@ -550,6 +550,34 @@ def test_failed_answers_are_named_on_the_page(tmp_path: Path) -> None:
     assert "structured_match -25.0 to 0.0" in page
     same = comparison_page(compare(first.path, first.path, resamples=50)).text()
     assert "both runs hold the same answers" in same
+
+
+def test_the_python_and_the_costs_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "compare.md").read_text(encoding="utf-8")
+    code, costs = (page.partition(f"```{language}\n")[2].partition("```")[0] for language in ("python", "json"))
+    (tmp_path / "runs").mkdir()
+    references = [{"brand": "acme", "size": "m"}, {"brand": None, "size": "l"}]
+    task = {**TASK, "fields": {"brand": {}, "size": {}}}
+    scored(tmp_path / "runs", "old", references, references=references, task=task)
+    scored(tmp_path / "runs", "new", [{}, {"brand": "acme"}], references=references, task=task)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pb, "compare", compare, raising=False)
+    exec(compile(code, "compare.md", "exec"), found := {"__name__": "__page__"})
+    assert len(found["contrast"].flips) == 4
+    # by hand, over two items: {} has no key and is unread, 10 + 2; then brand invented and size omitted, 10 + 2
+    (contrast,) = compare("runs/old", "runs/new", costs=json.loads(costs), resamples=50)
+    assert contrast.costs[0].value == 12_000
+
+
+def test_a_field_with_repeats_is_tested_by_its_mean(tmp_path: Path) -> None:
+    right, wrong = REFERENCES[0], {"color": "blue", "brand": "acme"}
+    references = [REFERENCES[0]] * 6
+    first = scored(tmp_path, "a", [[right, right]] * 6, references=references)
+    second = scored(tmp_path, "b", [[right, wrong]] * 5 + [[right, right]], references=references)
+    (contrast,) = compare(first.path, second.path, resamples=50)
+    color = next(change for change in contrast.fields if change.name == "color")
+    assert (color.value, color.worse, color.lost) == (pytest.approx(-5 / 12), 5, None)
+    assert (color.p, color.test) == (2 / 32, "sign flips, exact")
 
 
 # -- photos ------------------------------------------------------------------------------------------------------------

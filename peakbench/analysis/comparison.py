@@ -156,12 +156,12 @@ def changes(
         try:
             cases.append(_metric_case(pairing, name))
         except NotComparable as error:
-            cases.append(Change(name=name, kind="metric", reason=error.what.removeprefix(f"{name}: ")))
+            cases.append(Change(name=name, kind="metric", reason=_reason(error, name, pairing)))
     for name in fields:
         try:
             cases.append(_field_case(pairing, name))
         except NotComparable as error:
-            cases.append(Change(name=name, kind="field", reason=error.what))
+            cases.append(Change(name=name, kind="field", reason=_reason(error, name, pairing)))
     whole = [case for case in cases if isinstance(case, _Case)]
     made = iter(
         _paired(whole, resamples, seed) if pairing.paired else [_unpaired(case, resamples, seed) for case in whole]
@@ -192,6 +192,15 @@ def with_holm(found: Iterable[Change]) -> list[Change]:
     family = list(found)
     corrected = holm([one.p if one.differs else None for one in family])
     return [replace(one, p_holm=p) for one, p in zip(family, corrected, strict=True)]
+
+
+def _reason(error: NotComparable, name: str, pairing: Pairing) -> str:
+    """Why a number cannot be compared, and in which run that lies where it lies in one."""
+    words = error.what.removeprefix(f"{name}: ")
+    problems = [name not in table.metrics or table.metrics[name].problem for table in (pairing.first, pairing.second)]
+    if error.where not in (pairing.first.origin.path, pairing.second.origin.path) or all(problems) or not any(problems):
+        return words
+    return f"{words} ({'first' if problems[0] else 'second'} run)"
 
 
 def _metric_case(pairing: Pairing, name: str) -> _Case:

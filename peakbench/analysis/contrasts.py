@@ -226,7 +226,8 @@ def _check_comparable(
     for one in found:
         asked = metrics if one.kind == "metric" else fields
         if asked is not None and one.reason is not None:
-            raise NotComparable(f"{one.kind} {one.name}: {one.reason}", where=where)
+            (pairing.metric if one.kind == "metric" else pairing.field)(one.name)  # raises, with the next step
+            raise NotComparable(f"{one.name}: {one.reason}", where=where)
     if all(one.value is None for one in found):
         raise NotComparable(
             f"nothing can be compared: {found[0].reason if found else 'nothing was scored'}", where=where
@@ -301,7 +302,9 @@ def _floors(
         best = change.high_range if change.higher_is_better else change.low_range
         if not known or best is None:
             continue
-        answer = (max if change.higher_is_better else min)(known, key=lambda name: known[name])
+        # of equal floors, that of an answer which can be read
+        names = sorted(known, key=lambda name: name == "unparseable")
+        answer = (max if change.higher_is_better else min)(names, key=lambda name: known[name])
         room = best - known[answer]
         made = Floors(known[answer], answer, one.get("skill"), two.get("skill"))
         if whole and abs(room) > 1e-12 and one.get("floor") == two.get("floor"):
