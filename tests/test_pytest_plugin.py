@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
+import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -576,4 +576,33 @@ def test_installed_pytest_finds_it(new_environment: Callable[[str], Any], tmp_pa
     )
     said = made.run("-m", "pytest", *STRICT, "-q", str(suite))
     assert "2 passed" in said
-    assert sys.version_info >= (3, 11)
+
+
+# -- the page ----------------------------------------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs" / "pytest.md").read_text(encoding="utf-8")
+
+
+def test_the_suites_on_the_page_run(pytester: pytest.Pytester, play: Play) -> None:
+    """As they stand: the baselines are saved, then 24 samples are too few for the gate."""
+    demo = ROOT / "peakbench" / "data" / "demo"
+    shutil.copytree(demo / "images", pytester.path / "images")
+    shutil.copy(demo / "samples.jsonl", pytester.path / "eval.jsonl")
+    suites = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert len(suites) == 3
+    with ScriptedEndpoint(ANSWER) as server:
+        pytester.makepyfile(**{f"test_{place}": suite for place, suite in enumerate(suites)})
+        asked = ("--peakbench-endpoint", server.url, "--peakbench-model", "m")
+        play("", *asked, "--peakbench-update-baseline").assert_outcomes(passed=5)
+        assert sorted(path.name for path in (pytester.path / "baselines").iterdir()) == ["brands.json", "garment.json"]
+        assert server.requests == 48, "each of two runs once: they differ in the number of workers"
+        done = play("", *asked)
+    done.assert_outcomes(passed=3, failed=2)
+    done.stdout.fnmatch_lines(["m: too few samples to tell *24 compared samples: fewer than 100 decide nothing"] * 2)
+    play("", "-k", "test_brands").assert_outcomes(skipped=1, deselected=4)
+
+
+def test_the_page_names_everything() -> None:
+    assert [name for name in ("run", "score", "baseline", "endpoint") if f"`peakbench_{name}(" not in PAGE] == []
+    options = ("--peakbench-endpoint", "--peakbench-model", "--peakbench-update-baseline")
+    assert [name for name in options if name not in PAGE] == []
