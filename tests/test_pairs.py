@@ -362,8 +362,11 @@ def test_a_named_base_run_is_read_though_it_is_not_among_the_runs(runs: dict[str
     found = pairs(own, metrics=["weighted_score"], resamples=1000)
     (one,) = found
     assert (one.pair.kind, one.pair.added, one.base.name, one.pair.named) == ("training", "SFT", "Own-8B", True)
+    assert one.pair.flags == ()
+    tag(own, parameters="8B")
+    (one,) = pairs(own, resamples=1000)
     assert one.pair.flags == ("families differ: Own and checkpoint-900",)
-    tag(own, family="Own", parameters="8B")
+    tag(own, family="Own")
     (one,) = pairs(own, runs["Own-8B"], resamples=1000)
     assert one.pair.flags == ()
     other = tmp_path / "base"
@@ -412,6 +415,30 @@ def test_pairs_on_the_command_line(runs: dict[str, Path], capsys: pytest.Capture
     assert main(["pairs"]) == 2
     assert main(["pairs", *paths, "--csv", str(file)]) == 2
     assert main(["pairs", *paths, "--margin", "0.5"]) == 2
+
+
+def test_a_notebook_shows_a_table_in_which_names_are_only_text(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("model,a_pct\n<b>Own</b>-8B,50\n<b>Own</b>-8B-FP8,40\n", encoding="utf-8")
+    shown = table_pairs(file)._repr_html_()
+    assert "<td>-0.100</td>" in shown
+    assert "&lt;b&gt;Own" in shown
+    assert "<b>Own" not in shown
+
+
+def test_means_over_pairs_of_runs(tmp_path: Path) -> None:
+    paths = []
+    for seed, size in enumerate(("1B", "2B", "4B")):
+        paths.append(scored(tmp_path, f"Own-{size}", {"color": 0.2}, n=100, seed=seed))
+        paths.append(scored(tmp_path, f"Own-{size}-FP8", {"color": 0.6}, n=100, seed=seed))
+    found = pairs(*paths, metrics=["weighted_score"], resamples=1000)
+    (effect,) = found.effects
+    values = [one.metrics[0].change.value for one in found]
+    assert (effect.pairs, effect.models, effect.left_out) == (3, 3, 0)
+    assert effect.value == pytest.approx(sum(filter(None, values)) / 3)
+    assert effect.low is not None
+    assert effect.high is not None
+    assert effect.low < effect.value < effect.high < 0
 
 
 def test_rows_for_pandas(runs: dict[str, Path]) -> None:

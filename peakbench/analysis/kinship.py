@@ -153,7 +153,9 @@ def _named(candidates: Sequence[Candidate], base: int, place: int) -> Pair:
     elif first.quantization == second.quantization and _begins(first, second):
         kind = "training"
     flags = _flags(candidates[base], candidates[place], kind)
-    if first.family and second.family and not first.akin(second):
+    said = "family" not in first.inferred | second.inferred
+    # A name without a size is hardly read: a checkpoint's number is no family.
+    if (said or (first.parameters and second.parameters)) and not first.akin(second):
         flags.append(f"families differ: {first.family} and {second.family}")
     if first.parameters and second.parameters and first.parameters != second.parameters:
         flags.append(f"sizes differ: {first.parameters} and {second.parameters}")

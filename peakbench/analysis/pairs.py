@@ -6,6 +6,7 @@ judges (:func:`peakbench.analysis.gating.judge`). A published table holds no sam
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -177,6 +178,32 @@ class Pairs:
         except ImportError:
             raise MissingDependency("to_pandas()", package="pandas", extra="data") from None
         return pd.DataFrame.from_records(self.rows())
+
+    def _repr_html_(self) -> str:
+        def number(value: float | None, form: str = ".3f") -> str:
+            return "–" if value is None else format(value, form)
+
+        rows = []
+        for one in self.findings:
+            for held in one.metrics:
+                change = held.change
+                cells = [
+                    html.escape(f"{one.pair.kind}: {one.pair.added}" + ("" if one.pair.clean else " ~")),
+                    html.escape(one.other.name),
+                    html.escape(one.base.name),
+                    html.escape(change.name),
+                    number(change.first),
+                    number(change.second),
+                    number(change.value, "+.3f"),
+                    "–" if change.low is None else f"{change.low:+.3f} to {change.high:+.3f}",
+                    number(change.p_holm, ".4f"),
+                    held.verdict,
+                ]
+                rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        names = ("pair", "model", "against", "metric", "base", "model", "change", "95 %", "p (Holm)", "verdict")
+        head = "".join(f"<th>{name}</th>" for name in names)
+        title = f"{len(self.findings)} pairs among {len(self.candidates)} models, margin {self.margin:g}"
+        return f"<p><b>{title}</b></p><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def run_pairs(

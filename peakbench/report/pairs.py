@@ -13,7 +13,7 @@ from peakbench.analysis.pairs import Effect, Finding, Pairs
 from peakbench.report.comparison import LEVEL, interval, p_value, points
 from peakbench.report.tables import Lines, Page, Table, neutral, percent
 
-_NAME, _SIDE_BY_SIDE = 40, 4
+_NAME, _SIDE_BY_SIDE = 40, 3
 _TITLES = {
     "quantization": "Quantization pairs",
     "training": "Training pairs",
