@@ -222,6 +222,14 @@ def test_a_metric_where_low_is_good_got_better_by_falling() -> None:
     assert change.oriented[1] == -(change.high or 0)
 
 
+def test_an_interval_ends_where_differences_do() -> None:
+    one, two = table({"m": means([1] * 20)}), table({"m": means([0] * 19 + [0.5])}, path="b")
+    change = only(changes(pair(one, two)))
+    assert change.low is not None
+    assert change.high is not None
+    assert -1 <= change.low < -0.975 < change.high < 0
+
+
 def test_holms_family_leaves_out_what_was_not_tested() -> None:
     """Holm by hand over 0.01, 0.04, 0.03: 0.03, 0.06 and 0.06; a metric in which nothing differs is outside."""
     found = [
@@ -298,7 +306,7 @@ def test_what_cannot_be_compared_comes_back_with_the_reason() -> None:
     found = {change.name: change for change in changes(pair(one, two))}
     assert found["m"].reason is None
     assert found["old"].reason is not None
-    assert found["old"].reason == "old is not among its scores (second run)"
+    assert found["old"].reason == "not among its scores (second run)"
     assert (found["gone"].value, found["gone"].reason) == (None, "no sample is scored in both runs")
     other = table({"m": means([1, 1])}, path="b", signature="v2")
     assert "m|v1 and m|v2" in str(only(changes(pair(table({"m": means([1, 0])}), other))).reason)

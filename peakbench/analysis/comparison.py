@@ -196,7 +196,7 @@ def with_holm(found: Iterable[Change]) -> list[Change]:
 
 def _reason(error: NotComparable, name: str, pairing: Pairing) -> str:
     """Why a number cannot be compared, and in which run that lies where it lies in one."""
-    words = error.what.removeprefix(f"{name}: ")
+    words = error.what.removeprefix(f"{name}: ").removeprefix(f"{name} is ")
     problems = [name not in table.metrics or table.metrics[name].problem for table in (pairing.first, pairing.second)]
     if error.where not in (pairing.first.origin.path, pairing.second.origin.path) or all(problems) or not any(problems):
         return words
@@ -291,8 +291,8 @@ def _estimated(case: _Case, estimator: Bootstrap | Moments, at: int) -> Change:
     return replace(
         base,
         value=estimate.value,
-        low=estimate.low,
-        high=estimate.high,
+        low=_possible(estimate.low, columns),
+        high=_possible(estimate.high, columns),
         method=estimate.method,
         unreliable=_doubts(columns.n, better + worse) or estimate.unreliable,
         p_bootstrap=bootstrapped,
@@ -314,8 +314,8 @@ def _unpaired(case: _Case, resamples: int, seed: int) -> Change:
         first=_ratio(columns.first),
         second=_ratio(columns.second),
         value=estimate.value,
-        low=estimate.low,
-        high=estimate.high,
+        low=_possible(estimate.low, columns),
+        high=_possible(estimate.high, columns),
         method=estimate.method,
         n=columns.n,
         dropped=columns.dropped,
@@ -327,6 +327,14 @@ def _unpaired(case: _Case, resamples: int, seed: int) -> Change:
         high_range=columns.high,
         reason=estimate.reason if estimate.value is None else None,
     )
+
+
+def _possible(end: float | None, columns: Columns) -> float | None:
+    """The end of an interval, moved to where a difference of two numbers in this range can be."""
+    if end is None or columns.low is None or columns.high is None:
+        return end
+    span = columns.high - columns.low
+    return min(max(end, -span), span)
 
 
 def _doubts(n: int, differing: int | None) -> str | None:
