@@ -98,7 +98,7 @@ class Contrast:
                 "worse": flips.worse,
                 "samples": flips.samples,
                 "fields": {name: {"better": up, "worse": down} for name, (up, down) in flips.by_field.items()},
-                "first": [flip.as_dict() for flip in flips.shown(FLIPS_SHOWN)],
+                "shown": [flip.as_dict() for flip in flips.shown(FLIPS_SHOWN)],
             },
             "asked_differently": list(self.apart),
             "notes": list(self.notes),
