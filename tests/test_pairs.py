@@ -401,6 +401,7 @@ def test_pairs_on_the_command_line(runs: dict[str, Path], capsys: pytest.Capture
         ("quantization", "NVFP4"), ("quantization", "FP8"), ("training", "SFT"),
     ]  # fmt: skip
     assert {one["metrics"][0]["verdict"] for one in found["pairs"]} <= {"no worse", "worse", "cannot tell"}
+    assert found["pairs"][0]["metrics"][0]["change"]["n"] == 300
     assert main(["pairs", *paths, "--metric", "weighted_score", "--resamples", "1000"]) == 0
     page = capsys.readouterr().out
     assert "Against a margin of 1 points" not in page

@@ -143,7 +143,8 @@ def known_lineage(name: str, given: LineageRecord) -> Lineage:
     ('8B', 'FP8', ['parameters', 'quantization'])
     """
     read = read_name(name)
-    inferred, unknown = set(), set()
+    inferred: set[str] = set()
+    unknown: set[str] = set()
 
     def known(part: str, value: Any) -> Any:
         said = getattr(given, part)

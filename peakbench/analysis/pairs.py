@@ -56,8 +56,14 @@ class Held:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        judged = {"verdict": self.verdict, "reasons": list(self.reasons)}
-        return {**self.change.as_dict(), **judged, "needed": self.needed, "needed_seen": self.needed_seen}
+        return {
+            "name": self.change.name,
+            "verdict": self.verdict,
+            "reasons": list(self.reasons),
+            "needed": self.needed,
+            "needed_seen": self.needed_seen,
+            "change": self.change.as_dict(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
