@@ -166,6 +166,29 @@ def test_an_unfinished_run_does_not_pass(score: Score, baseline: Path, capsys: p
     assert "unfinished" in capsys.readouterr().err
 
 
+def test_a_repeat_that_was_not_asked_is_missing(baseline: Path, runs: dict[str, Run], tmp_path: Path) -> None:
+    data = runs["better"].path.parent / "data.jsonl"
+    answers = tmp_path / "twice.jsonl"
+    lines = [
+        json.dumps({"id": f"s{i:03}", "repeat": repeat, "response": reference})
+        for i, reference in enumerate(REFERENCES)
+        for repeat in range(2)
+        if (i, repeat) != (3, 1)
+    ]
+    answers.write_text("\n".join(lines), encoding="utf-8")
+    task = runs["better"].path / "task.json"
+    twice = pb.score(answers=answers, data=data, task=task, out=tmp_path / "twice", metrics=METRICS, resamples=20)
+    found = gate(twice, baseline)
+    assert found.missing == 1
+    (one,) = found.metrics
+    assert one.change is not None
+    assert one.worst is not None
+    assert one.change.second == 1
+    assert one.worst.second == pytest.approx(1 - 0.5 / N)  # one of two answers to one sample, read as 0
+    assert found.passed
+    assert "repeats differ: 1 in the baseline, 2 in the run" in found.notes
+
+
 def test_a_baseline_that_was_loaded_serves_as_well(runs: dict[str, Run], baseline: Path) -> None:
     for name in ("better", "worse"):
         assert gate(runs[name].path, load_baseline(baseline)) == gate(runs[name], str(baseline))
