@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -381,6 +382,22 @@ def test_a_named_base_run_is_read_though_it_is_not_among_the_runs(runs: dict[str
     found = pairs(own, resamples=1000)
     assert len(found) == 0
     assert "the base run of" in found.notes[0]
+
+
+def test_of_one_run_and_its_copy_nothing_is_said(runs: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(runs["Own-8B"], tmp_path / name)
+    tag(tmp_path / "two", base_run=tmp_path / "one")
+    (found,) = pairs(tmp_path / "two")
+    assert (found.metrics, found.reason) == ((), "both runs hold the same answers")
+    assert "both runs hold the same answers" in pairs_page(pairs(tmp_path / "two")).text()
+
+
+def test_the_metric_that_is_compared_by_where_none_is_named(runs: dict[str, Path]) -> None:
+    found = pairs(runs["Own-8B"], runs["Own-8B-FP8"], resamples=1000)
+    (one,) = found
+    assert [held.change.name for held in one.metrics] == ["weighted_score"]  # these runs have no quality
+    assert one.notes == ()
 
 
 def test_what_pairs_refuses(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from peakbench.analysis.comparison import Change, with_holm
-from peakbench.analysis.gating import Gated, Outcome, judge
+from peakbench.analysis.gating import DEFAULT_METRICS, Gated, Outcome, judge
 from peakbench.analysis.kinship import Candidate, Pair, find_pairs, why_alone
 from peakbench.analysis.lineage import lineage_of
 from peakbench.analysis.modelnames import fold
@@ -362,6 +362,12 @@ def _held(
     seed: int,
 ) -> Finding:
     """Hold the other run of a pair against its base."""
+    if base.origin.responses_sha256 == other.origin.responses_sha256:
+        return replace(finding, reason="both runs hold the same answers")
+    if metrics is None:
+        first, second = DEFAULT_METRICS
+        scored = any(first in table.metrics and table.metrics[first].problem is None for table in (base, other))
+        metrics = [first if scored else second]
     try:
         verdict = judge(other, base, metrics=metrics, margin=margin, resamples=resamples, seed=seed)
     except NotComparable as error:

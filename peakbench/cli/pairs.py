@@ -16,11 +16,14 @@ from peakbench.cli.base import Command, json_option, write_json, write_page
 @click.option(
     "--margin",
     type=click.FloatRange(0, 0.5, max_open=True),
+    metavar="FRACTION",
     default=0.01,
     show_default=True,
     help="A loss within it counts as no worse; 0.01 is one point of a hundred.",
 )
-@click.option("--resamples", type=click.IntRange(1000), default=10_000, show_default=True, help="Of intervals and tests.")
+@click.option(
+    "--resamples", type=click.IntRange(1000), default=10_000, show_default=True, help="Of intervals and tests."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the resamples.")
 @click.option("--format", "form", type=click.Choice(["plain", "markdown"]), help="How the page is written.")
 @json_option
