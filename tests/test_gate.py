@@ -289,14 +289,14 @@ ACCIDENTS: dict[str, tuple[ScoreTable, ScoreTable, dict[str, Any], str, str]] = 
         table({"weighted_score": column(ONES), "quality": column(ONES)}, name="old"),
         {},
         "not comparable",
-        "quality is not among its scores",
+        "quality: not among its scores (in the run)",
     ),
     "nothing scored": (
         table({"sbert": column(ONES)}, name="new"),
         table({"sbert": column(ONES)}, name="old"),
         {},
         "not comparable",
-        "weighted_score is not among its scores",
+        "weighted_score: not among its scores",
     ),
     "no sample scored in both": (
         table({"quality": column([1.0, None] * 100)}, name="new"),

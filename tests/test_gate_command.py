@@ -139,7 +139,7 @@ def test_what_cannot_be_compared_is_exit_code_6(
     fewer = pb.score(answers=answers, data=data, task=new + "/task.json", out=tmp_path / "fewer", metrics=METRICS)
     assert main(["gate", str(fewer.path), "--baseline", str(baseline)]) == 6
     page = capsys.readouterr().out
-    assert "the samples differ: 10 only in the first (as s150)" in page
+    assert "the samples differ: 10 only in the baseline (as s150)" in page
     assert "--unpaired" not in page
 
 

@@ -216,8 +216,9 @@ def judge(
         whole = completed(run, baseline, unasked or {})
         scored = pair(baseline, whole)
     except NotComparable as error:
-        gated = tuple(replace(one, reasons=(error.what,)) for one in verdict.metrics)
-        return replace(verdict, metrics=gated, reasons=(error.what,))
+        reason = _by_name(error.what)
+        gated = tuple(replace(one, reasons=(reason,)) for one in verdict.metrics)
+        return replace(verdict, metrics=gated, reasons=(reason,))
     if run.repeats != baseline.repeats:
         notes.append(f"repeats differ: {baseline.repeats} in the baseline, {run.repeats} in the run")
     kept_failed = int((baseline.failed > 0).sum())
@@ -298,6 +299,15 @@ def _same_data(run: ScoreTable, baseline: ScoreTable) -> None:
         )
 
 
+def _by_name(reason: str) -> str:
+    """Say which is which: what compares any two runs calls them the first and the second."""
+    for side, name in (("first", "baseline"), ("second", "run")):
+        reason = reason.replace(f"({side} run)", f"(in the {name})").replace(
+            f"only in the {side}", f"only in the {name}"
+        )
+    return reason
+
+
 def _unscored(scored: Pairing, metrics: list[str]) -> int:
     """Count the values that the baseline has and the run, though answered, has not."""
     count = 0
@@ -352,7 +362,7 @@ class _Judge:
             best=self.best.change(gated) if self.best is not None else None,
         )
         if change.value is None:
-            return replace(gated, reasons=(change.reason or "no value",))
+            return replace(gated, reasons=(_by_name(change.reason or "no value"),))
         if gated.worst is not None and None in (change.low_range, change.high_range):
             reason = f"answers are missing, and the range of {gated.label} is open: there is no worst to read them as"
             return replace(gated, verdict="undecided", reasons=(reason, *self._about_missing(gated)))
