@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -312,6 +313,17 @@ def test_what_cannot_be_compared_comes_back_with_the_reason() -> None:
     assert "m|v1 and m|v2" in str(only(changes(pair(table({"m": means([1, 0])}), other))).reason)
 
 
+def test_another_profile_is_named_once(tmp_path: Path) -> None:
+    first, second = scored(tmp_path, "a", REFERENCES), scored(tmp_path, "b", REFERENCES)
+    pb.score(second.path, profile="published-2026", resamples=50)
+    page = comparison_page(compare(first.path, second.path, resamples=50)).text()
+    (line,) = [line for line in page.splitlines() if "two profiles: none and published-2026" in line]
+    assert "structured_match" in line
+    assert line.partition(":")[0].endswith("color, brand")
+    with pytest.raises(NotComparable, match="structured_match means two things"):
+        compare(first.path, second.path, metrics=["structured_match"])
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=12))
 def test_the_other_way_round_is_the_same_with_the_sign_turned(rows: list[tuple[float, float]]) -> None:
@@ -572,6 +584,7 @@ def test_the_python_and_the_costs_of_the_page_run(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(pb, "compare", compare, raising=False)
     exec(compile(code, "compare.md", "exec"), found := {"__name__": "__page__"})
     assert len(found["contrast"].flips) == 4
+    assert [one.name for one in dataclasses.fields(Change) if f"`{one.name}`" not in page] == []
     # by hand, over two items: {} has no key and is unread, 10 + 2; then brand invented and size omitted, 10 + 2
     (contrast,) = compare("runs/old", "runs/new", costs=json.loads(costs), resamples=50)
     assert contrast.costs[0].value == 12_000

@@ -156,12 +156,12 @@ def changes(
         try:
             cases.append(_metric_case(pairing, name))
         except NotComparable as error:
-            cases.append(Change(name=name, kind="metric", reason=_reason(error, name, pairing)))
+            cases.append(Change(name=name, kind="metric", reason=_reason(error, "metric", name, pairing)))
     for name in fields:
         try:
             cases.append(_field_case(pairing, name))
         except NotComparable as error:
-            cases.append(Change(name=name, kind="field", reason=_reason(error, name, pairing)))
+            cases.append(Change(name=name, kind="field", reason=_reason(error, "field", name, pairing)))
     whole = [case for case in cases if isinstance(case, _Case)]
     made = iter(
         _paired(whole, resamples, seed) if pairing.paired else [_unpaired(case, resamples, seed) for case in whole]
@@ -194,11 +194,17 @@ def with_holm(found: Iterable[Change]) -> list[Change]:
     return [replace(one, p_holm=p) for one, p in zip(family, corrected, strict=True)]
 
 
-def _reason(error: NotComparable, name: str, pairing: Pairing) -> str:
+def _reason(error: NotComparable, kind: Kind, name: str, pairing: Pairing) -> str:
     """Why a number cannot be compared, and in which run that lies where it lies in one."""
+    tables = pairing.first, pairing.second
+    found = [(table.metrics if kind == "metric" else table.fields).get(name) for table in tables]
+    signatures = {str(one.signature).partition("|profile:")[0] for one in found if one is not None}
+    if None not in found and len(signatures) == 1 and tables[0].origin.profile != tables[1].origin.profile:
+        one, two = (table.origin.profile or "none" for table in tables)
+        return f"answers are read under two profiles: {one} and {two}"
+    problems = [one is None or getattr(one, "problem", None) is not None for one in found]
     words = error.what.removeprefix(f"{name}: ").removeprefix(f"{name} is ")
-    problems = [name not in table.metrics or table.metrics[name].problem for table in (pairing.first, pairing.second)]
-    if error.where not in (pairing.first.origin.path, pairing.second.origin.path) or all(problems) or not any(problems):
+    if error.where not in (tables[0].origin.path, tables[1].origin.path) or all(problems) or not any(problems):
         return words
     return f"{words} ({'first' if problems[0] else 'second'} run)"
 
