@@ -196,6 +196,23 @@ def test_a_run_scored_before_sums_were_written_says_so(tmp_path: Path) -> None:
     table = read_scores(run)
     assert "score the run again" in str(table.metrics["valued_f1"].problem)
     assert table.metrics["structured_match"].problem is None
+    summary = json.loads((run.path / "summary.json").read_bytes())
+    for entry in summary["metrics"].values():
+        del entry["reduction"]
+    (run.path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    assert "score the run again" in str(read_scores(run).metrics["structured_match"].problem)
+    assert "latency" not in read_scores(run).metrics
+
+
+@pytest.mark.parametrize(
+    "line", ["[]", '{"sample_id": "s9"}', '{"sample_id": 1, "state": "strict", "metrics": 3}', "{"]
+)
+def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
+    run = scored(tmp_path, "a", REFERENCES)
+    with (run.path / "scores.jsonl").open("a", encoding="utf-8") as file:
+        file.write(line + "\n" + line + "\n")
+    with pytest.raises(StoreError, match=r"scores\.jsonl:\d"):
+        read_scores(run)
 
 
 def test_an_unfinished_run_has_no_scores(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class Pairing:
         sides: list[MetricColumns] = []
         for table in (self.first, self.second):
             if name not in table.metrics:
-                hint = f"{nearest(name, table.metrics)} Score it: peakbench score {table.origin.path} --metrics all"
+                hint = f"{nearest(name, table.metrics)}; or score it: peakbench score {table.origin.path} --metrics all"
                 raise NotComparable(f"{name} is not among its scores", where=table.origin.path, hint=hint)
             found = table.metrics[name]
             if found.problem is not None:

@@ -8,7 +8,8 @@ unscored row is (0, 0).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from peakbench.errors import StoreError
 from peakbench.metrics.base import Floats
 from peakbench.records import OUTCOMES, Reference
 from peakbench.store import RunDirectory
+from peakbench.store.directory import SCORES
 
 Reduction = Literal["mean", "pooled", "rate"]
 REDUCTIONS: frozenset[str] = frozenset({"mean", "pooled", "rate"})
@@ -134,11 +136,9 @@ def read_scores(run: RunDirectory) -> ScoreTable:
             hint=f"finish it: peakbench run --resume --out {run.path}; or score what is there: "
             f"peakbench score {run.path}",
         )
-    entries = {name: entry for name, entry in summary["metrics"].items() if _reduction(entry) in REDUCTIONS}
+    entries = {name: entry for name, entry in summary["metrics"].items() if _has_rows(entry)}
     rows = _Rows(list(entries), list(summary["fields"]))
-    for line in run.scores():
-        rows.add(line)
-    rows.close()
+    rows.read(run)
     digests = {sample.id: reference_digest(sample.reference) for sample in run.samples()}
     record = run.run
     return ScoreTable(
@@ -163,9 +163,27 @@ def read_scores(run: RunDirectory) -> ScoreTable:
     )
 
 
-def _reduction(entry: Mapping[str, Any]) -> str:
-    # Runs that were scored before the reduction was written have a unit for timings, and a range for the rest.
-    return entry.get("reduction") or ("median" if entry.get("unit") else "unknown")
+def _has_rows(entry: Mapping[str, Any]) -> bool:
+    # A run that was scored before the reduction was written has a unit for timings alone; see _Rows.metric.
+    return entry["reduction"] in REDUCTIONS if "reduction" in entry else not entry.get("unit")
+
+
+_UNSCORED = (0.0, 0.0)
+_ABSENT = (0.0,) * (2 + len(OUTCOMES))
+
+
+def _cell(entry: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return score, 1, and 1 at the outcome."""
+    code = _CODES[entry["outcome"]]
+    return (entry["score"], 1.0, *(float(at == code) for at in range(len(OUTCOMES))))
+
+
+def _averaged(repeats: Sequence[tuple[float, ...] | None], absent: tuple[float, ...] = _UNSCORED) -> tuple[float, ...]:
+    """Return the mean of the repeats that there are."""
+    found = [one for one in repeats if one is not None]
+    if len(found) == 1:
+        return found[0]
+    return tuple(math.fsum(part) / len(found) for part in zip(*found, strict=True)) if found else absent
 
 
 class _Rows:
@@ -174,20 +192,33 @@ class _Rows:
     def __init__(self, metrics: list[str], fields: list[str]) -> None:
         self.ids: list[str] = []
         self.failed: list[float] = []
-        self._metrics: dict[str, list[tuple[float, float]]] = {name: [] for name in metrics}
+        self._metrics: dict[str, list[tuple[float, ...]]] = {name: [] for name in metrics}
         self._fields: dict[str, list[tuple[float, ...]]] = {name: [] for name in fields}
         self._open: list[dict[str, Any]] = []
         self._without_sums: set[str] = set()
         self._repeated = False
 
-    def add(self, line: dict[str, Any]) -> None:
-        """Take one line."""
+    def read(self, run: RunDirectory) -> None:
+        """Take all lines of a run.
+
+        Raises:
+            StoreError: a line is damaged.
+        """
+        count = 0
+        try:
+            for count, line in enumerate(run.scores(), start=1):  # noqa: B007 - named where it goes wrong
+                self._add(line)
+            self._close()
+        except (KeyError, TypeError, AttributeError, ValueError):
+            where, hint = f"{run.path / SCORES}:{count}", f"score the run again: peakbench score {run.path}"
+            raise StoreError("not a line of scores, here or just before", where=where, hint=hint) from None
+
+    def _add(self, line: dict[str, Any]) -> None:
         if self._open and self._open[0]["sample_id"] != line["sample_id"]:
-            self.close()
+            self._close()
         self._open.append(line)
 
-    def close(self) -> None:
-        """End the sample at hand."""
+    def _close(self) -> None:
         lines, self._open = self._open, []
         if not lines:
             return
@@ -195,45 +226,39 @@ class _Rows:
         self.ids.append(lines[0]["sample_id"])
         self.failed.append(sum(line["state"] == "failed" for line in lines) / len(lines))
         for name, column in self._metrics.items():
-            found = [line["metrics"].get(name) or {} for line in lines]
-            scored = [one for one in found if one.get("value") is not None]
-            if any("sums" not in one for one in scored):
-                self._without_sums.add(name)
-            if not scored:
-                column.append((0.0, 0.0))
-            elif all("sums" in one for one in scored):
-                above, below = (sum(one["sums"][part] for one in scored) / len(scored) for part in (0, 1))
-                column.append((above, below))
-            else:
-                column.append((sum(one["value"] for one in scored) / len(scored), 1.0))
+            column.append(_averaged([self._sums(name, line["metrics"].get(name)) for line in lines]))
         for name, cells in self._fields.items():
-            asked = [line["fields"][name] for line in lines if name in line["fields"]]
-            shares = [0.0] * len(OUTCOMES)
-            for one in asked:
-                shares[_CODES[one["outcome"]]] += 1 / len(asked)
-            score = sum(one["score"] for one in asked) / len(asked) if asked else 0.0
-            cells.append((score, float(bool(asked)), *shares))
+            cells.append(_averaged([_cell(line["fields"][name]) for line in lines if name in line["fields"]], _ABSENT))
+
+    def _sums(self, name: str, entry: Mapping[str, Any] | None) -> tuple[float, ...] | None:
+        if entry is None or entry["value"] is None:
+            return None
+        if "sums" in entry:
+            above, below = entry["sums"]
+            return above, below
+        self._without_sums.add(name)
+        return entry["value"], 1.0
 
     def metric(self, name: str, entry: Mapping[str, Any]) -> MetricColumns:
         """Return a metric's columns."""
         table = np.array(self._metrics[name], dtype=np.float64).reshape(-1, 2)
         above, below = np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
-        problem = None
+        reduction, problem = entry.get("reduction"), None
         if not below.any():
             problem = f"unscored: {entry.get('reason') or 'no reason given'}"
-        elif entry["reduction"] == "pooled" and name in self._without_sums:
-            problem = "scored by an older PeakBench, without its sums; score the run again"
+        elif reduction is None or (reduction == "pooled" and name in self._without_sums):
+            problem = "scored by an older PeakBench; score the run again"
         whole = not self._repeated and bool((((above == 0) | (above == 1)) & (below <= 1)).all())
         low, high = entry["range"]
         return MetricColumns(
             signature=entry["signature"],
-            reduction=entry["reduction"],
+            reduction=reduction or "mean",
             low=low,
             high=high,
             higher_is_better=entry["higher_is_better"],
             above=above,
             below=below,
-            binary=whole and entry["reduction"] != "pooled",
+            binary=whole and reduction != "pooled",
             title=entry.get("title", ""),
             problem=problem,
         )
