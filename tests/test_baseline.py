@@ -101,6 +101,13 @@ def test_the_schema_that_ships_is_that_of_the_type() -> None:
     assert json.loads(shipped.read_text(encoding="utf-8")) == baseline_schema()
 
 
+def test_every_key_of_the_file_is_documented() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "gate.md").read_text(encoding="utf-8")
+    schema = baseline_schema()
+    declared = {key for part in (schema, *schema["$defs"].values()) for key in part.get("properties", {})}
+    assert {key for key in declared if f"`{key}`" not in page} == set()
+
+
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     return save_baseline(scored(tmp_path, RIGHT), tmp_path / "baseline.json")
