@@ -69,11 +69,15 @@ class Population:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: shares of data sets, and the width of ours over the percentile interval's (median)."""
+    """One line of the table: shares of data sets, and the width of ours over the percentile interval's (median).
+
+    ``above``: data sets whose lower end lies above the truth, by method.
+    """
 
     population: str
     n: int
     covered: dict[str, float]
+    above: dict[str, float]
     width: float
     constant: float
     labelled: float
@@ -178,20 +182,21 @@ def simulate(population: Population, n: int, *, sets: int, resamples: int, seed:
     """Draw data sets of n samples and count how often each interval holds the truth, ends included."""
     random = np.random.default_rng([seed, n])
     truth = population.truth
-    hits = dict.fromkeys(METHODS, 0)
+    hits, above = dict.fromkeys(METHODS, 0), dict.fromkeys(METHODS, 0)
     widths, constant, labelled = [], 0, 0
     for counts in random.multinomial(n, population.shares / population.shares.sum(), size=sets):
         found = intervals(population, counts, resamples, random)
         for name in METHODS:
             low, high = found[name]
             hits[name] += low - 1e-12 <= truth <= high + 1e-12
+            above[name] += truth < low - 1e-12
         (low, high), (left, right) = found["ours"], found["percentile"]
         constant += right - left <= 1e-12
         if right > left:
             widths.append((high - low) / (right - left))
         labelled += _labelled(population, counts, n)
-    covered = {name: hit / sets for name, hit in hits.items()}
-    return Row(population.name, n, covered, float(np.median(widths)), constant / sets, labelled / sets)
+    covered, over = ({name: count / sets for name, count in found.items()} for found in (hits, above))
+    return Row(population.name, n, covered, over, float(np.median(widths)), constant / sets, labelled / sets)
 
 
 def _labelled(population: Population, counts: npt.NDArray[np.int64], n: int) -> bool:
@@ -257,6 +262,16 @@ def coverage_table(rows: Sequence[Row]) -> str:
     )
 
 
+def ends_table(rows: Sequence[Row]) -> str:
+    """Lower ends of differences that lie above the truth, in percent."""
+    columns = ["number", "n", "PeakBench", "BCa", "percentile", "normal"]
+    names = ("ours", "bca", "percentile", "normal")
+    shown = [row for row in rows if row.population.startswith("difference")]
+    return table(
+        columns, [[row.population, f"{row.n:,}", *(f"{100 * row.above[name]:.1f}" for name in names)] for row in shown]
+    )
+
+
 def alarm_table(found: dict[int, dict[str, float]]) -> str:
     """False alarms in percent, a line a size."""
     columns = ["n", "exchanged answers", "paired bootstrap as sacrebleu"]
@@ -267,7 +282,12 @@ def alarm_table(found: dict[int, dict[str, float]]) -> str:
 
 def filled(page: str, parts: dict[str, str]) -> str:
     """Return the page with these tables in their places."""
-    return MARK.sub(lambda match: f"{match['open']}\n{parts[match['name']]}\n\n{match['close']}", page)
+    return MARK.sub(
+        lambda match: (
+            f"{match['open']}\n{parts[match['name']]}\n\n{match['close']}" if match["name"] in parts else match[0]
+        ),
+        page,
+    )
 
 
 def main() -> None:
@@ -275,14 +295,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", type=int, default=2000)
     parser.add_argument("--resamples", type=int, default=2000)
+    parser.add_argument("--only", metavar="WORD", help="populations whose name holds this; the table of all stays")
     options = parser.parse_args()
     rows = []
     for population in populations():
-        for n in SIZES:
+        for n in SIZES if options.only is None or options.only in population.name else ():
             rows.append(simulate(population, n, sets=options.sets, resamples=options.resamples))
             print(rows[-1], flush=True)
-    alarms = {n: false_alarms(n, sets=options.sets, resamples=999) for n in SIZES}
-    parts = {"coverage": coverage_table(rows), "false-alarms": alarm_table(alarms)}
+    parts = {"ends": ends_table(rows)}
+    if options.only is None:
+        alarms = {n: false_alarms(n, sets=options.sets, resamples=999) for n in SIZES}
+        parts |= {"coverage": coverage_table(rows), "false-alarms": alarm_table(alarms)}
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), parts), encoding="utf-8")
     print("\n\n".join(parts.values()))
 

@@ -79,6 +79,15 @@ def test_page_and_code_belong_together(simulation, number, n):
     assert apart(float(shown["constant"]) / 100, found.constant, 300) < 4.5
 
 
+def test_ends_belong_to_the_page(simulation):
+    shown = {(line["number"], line["n"]): line for line in lines("ends")}
+    differences = [one for one in simulation.populations() if isinstance(one.statistic, Difference)]
+    assert list(shown) == [(one.name, f"{n:,}") for one in differences for n in simulation.SIZES]
+    found = simulation.simulate(differences[0], 100, sets=300, resamples=600, seed=7)
+    for column, name in (("PeakBench", "ours"), ("BCa", "bca"), ("percentile", "percentile"), ("normal", "normal")):
+        assert apart(float(shown[differences[0].name, "100"][column]) / 100, found.above[name], 300) < 4, column
+
+
 def test_false_alarms_belong_to_the_page(simulation):
     found = simulation.false_alarms(100, sets=250, resamples=399, seed=7)
     [shown] = [line for line in lines("false-alarms") if line["n"] == "100"]

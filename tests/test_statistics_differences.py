@@ -306,6 +306,8 @@ class TestSamplesNeeded:
 
     def test_no_difference(self):
         assert samples_needed(0.2, 0.0) is None
+        assert samples_needed(0.2, 0.3 - (0.1 + 0.2)) is None  # 5e-17: the same terms in another order
+        assert samples_needed(math.inf, 0.1) is None
         assert samples_needed(0.0, 0.1) == 1
 
     def test_that_many_see_it_in_80_of_100(self):

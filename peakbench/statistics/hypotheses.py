@@ -203,13 +203,13 @@ def samples_needed(spread: float, difference: float, *, power: float = 0.8) -> i
 
     Args:
         spread: standard deviation of the differences sample by sample, see :func:`influence`.
-        difference: what is to be seen, in the units of ``spread``.
+        difference: what is to be seen, in the units of ``spread``; below 1e-12 it is none.
         power: how often it is to be seen.
 
     >>> samples_needed(0.2, 0.01)
     3140
     """
-    if difference == 0 or not (math.isfinite(spread) and math.isfinite(difference)):
+    if abs(difference) <= TIE or not (math.isfinite(spread) and math.isfinite(difference)):
         return None
     return max(1, math.ceil(((Z + NORMAL.inv_cdf(power)) * spread / difference) ** 2))
 
