@@ -36,7 +36,6 @@ def asked(tmp_path_factory):
             out=tmp_path_factory.mktemp("runs") / "published",
             profile=PROFILE,
             metrics=["weighted_score", "json_parse_rate"],
-            slices=["difficulty"],
             resamples=50,
         )
 
@@ -129,27 +128,42 @@ def test_a_profile_that_there_is_none_of_is_refused(asked, tmp_path):
         pb.plan(profile="published")
 
 
-def test_a_run_becomes_a_table_of_its_numbers(asked):
+def test_a_run_becomes_a_table_of_its_numbers(tmp_path):
     pandas = pytest.importorskip("pandas")
-    run = pb.score(
-        asked, profile=PROFILE, metrics=["weighted_score", "json_parse_rate"], slices=["difficulty"], resamples=50
+    lines = [json.loads(line) for line in Path(demo_data()).read_text().splitlines()]
+    samples = [
+        {"id": line["id"], "image": "x.jpg", "reference": line["reference"], "metadata": {"<shop>": f"<{at % 2}>"}}
+        for at, line in enumerate(lines)
+    ]
+    (tmp_path / "eval.jsonl").write_text("\n".join(map(json.dumps, samples)))
+    (tmp_path / "answers.jsonl").write_text("\n".join(json.dumps({"id": one["id"], "response": "no"}) for one in lines))
+    run = scored(
+        None,
+        answers=tmp_path / "answers.jsonl",
+        data=tmp_path / "eval.jsonl",
+        out=tmp_path / "r",
+        profile=PROFILE,
+        slices=["<shop>"],
+        images=False,
     )
     rows = run.table()
-    values = len(run.summary["slices"]["difficulty"])
-    assert len(rows) == (2 + 9) * (1 + values)
+    assert len(rows) == (2 + 9) * (1 + 2)
     table = run.to_pandas("summary")
     assert isinstance(table, pandas.DataFrame)
     assert table.columns.tolist() == list(rows[0])
-    whole = table[table["slice_key"].isna() & (table["what"] == "field")].set_index("name")
-    assert whole.loc["brand", "floor_all_null"] == whole.loc["brand", "value"]
+    brands = table[(table["what"] == "field") & (table["name"] == "brand")].set_index("slice")
+    assert set(brands.index.dropna()) == {"<0>", "<1>"}
+    assert (brands["value"] == brands["floor_all_null"]).all()
+    assert brands["n"].tolist() == [24, 12, 12]
     assert set(table["profile"]) == {PROFILE}
     with pytest.raises(InputError, match="'answers' or 'summary'"):
         run.to_pandas("metrics")
     page = run._repr_html_()
-    assert "by difficulty" in page
+    assert "by &lt;shop&gt;" in page
+    assert "<td>&lt;1&gt;</td><td>weighted_score</td>" in page
+    assert "<shop>" not in page
     assert "for comparison with published numbers only" in page
-    assert "majority" in page
-    assert "invented" in page
+    assert "<th>invented</th>" in page
 
 
 @pytest.mark.skipif(not PHOTOS.exists(), reason="../shared/data/garment_photos is not there")

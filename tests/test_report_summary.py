@@ -278,7 +278,11 @@ def test_a_profile_is_named_and_explained():
 
 def test_slices_without_any_value_have_no_table():
     empty = {"shop": {"north": {"n": 3, "metrics": {"bleu": {"value": None}}}}}
-    assert "By shop" not in summary_page(summary(slices=empty)).text()
+    text = summary_page(summary(slices=empty)).text()
+    assert "By shop" not in text
+    assert "no slices by it" not in text
+    text = summary_page(summary(slices={"shop": {}})).text()
+    assert "no sample that was asked has shop in its metadata: no slices by it\n" in text
 
 
 def test_the_endpoint_of_a_provider_is_its_name():

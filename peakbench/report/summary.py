@@ -202,6 +202,9 @@ def _notes(summary: Summary, resume: str | None) -> Iterator[str]:
             found = (entry.get("beside") or {}).get(what)
             if found and found["sum"]:
                 yield f"{neutral(name)}: {_counted(int(found['sum']), words[0])} {words[1]}"
+    for key, values in (summary.get("slices") or {}).items():
+        if not values:
+            yield f"no sample that was asked has {neutral(key, limit=80)} in its metadata: no slices by it"
     for note in summary.get("notes") or ():
         yield neutral(note, limit=500)
 
