@@ -389,7 +389,7 @@ def test_margin(run, peakbench_baseline):
     done.assert_outcomes(passed=2, failed=5)
     done.stdout.fnmatch_lines(
         [
-            "answers: too few samples to tell whether it is as good as its baseline: weighted_score: 120 compared *",
+            "answers: not known to be as good as its baseline: weighted_score: 120 compared *",
             "answers: not comparable with its baseline: *",
             "answers: not comparable with its baseline: *",
             "E       peakbench.errors.StoreError: *damaged.json*",
@@ -598,7 +598,7 @@ def test_the_suites_on_the_page_run(pytester: pytest.Pytester, play: Play) -> No
         assert server.requests == 48, "each of two runs once: they differ in the number of workers"
         done = play("", *asked)
     done.assert_outcomes(passed=3, failed=2)
-    done.stdout.fnmatch_lines(["m: too few samples to tell *24 compared samples: fewer than 100 decide nothing"] * 2)
+    done.stdout.fnmatch_lines(["m: not known to be as good as *24 compared samples: fewer than 100 decide nothing"] * 2)
     play("", "-k", "test_brands").assert_outcomes(skipped=1, deselected=4)
 
 

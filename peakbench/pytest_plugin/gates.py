@@ -23,7 +23,7 @@ GATE_OPTIONS = frozenset(inspect.signature(gate).parameters) - {"run", "baseline
 _WORDS: Mapping[Outcome, str] = {
     "passed": "as good as its baseline",
     "fell": "worse than its baseline",
-    "undecided": "too few samples to tell whether it is as good as its baseline",
+    "undecided": "not known to be as good as its baseline",
     "not comparable": "not comparable with its baseline",
 }
 _LINE = 400

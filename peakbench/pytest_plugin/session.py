@@ -108,7 +108,8 @@ class Session:
         if isinstance(endpoint, ScriptedEndpoint):
             own = endpoint.endpoint()
             self._servers.setdefault(endpoint.url, self._token())
-            return {"endpoint": endpoint.url, "model": given.get("model") or own.model, "api_key": own.api_key}
+            model, key = given.get("model") or own.model, given.get("api_key") or own.api_key
+            return {"endpoint": endpoint.url, "model": model, "api_key": key}
         url = _URL.match(str(endpoint)) is not None
         # A plugin's endpoint has a model of its own: one that was named for a server is none of its affair.
         named = layers if url else (given, layers[place])
