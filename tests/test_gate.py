@@ -181,8 +181,8 @@ def test_every_gated_metric_must_pass_and_the_gravest_is_the_verdict() -> None:
 
 
 def test_a_field_can_be_gated() -> None:
-    n = 300
-    fell = [0.0] * 60 + [1.0] * (n - 60)
+    n = 400
+    fell = [0.0] * 80 + [1.0] * (n - 80)
     run = table({"quality": column([1.0] * n)}, {"brand": right_or_wrong(fell)}, name="new")
     kept = table({"quality": column([1.0] * n)}, {"brand": right_or_wrong([1.0] * n)}, name="old")
     found = judge(run, kept, metrics=["quality", "field:brand"], resamples=FEW)
@@ -350,6 +350,7 @@ def test_what_neither_has_gives_way_to_weighted_score_and_is_said() -> None:
 def test_where_hardly_any_sample_differs_the_bound_is_exact() -> None:
     # Clopper & Pearson, as R's binom.test gives them: 0 of 100 up to 0.03621669, 1 of 100 up to 0.05445940.
     better = np.array([0.2] + [0.0] * 99)
+    assert cautious_low(np.zeros(100), 0.0, unseen=1.0) == pytest.approx(-0.03621669, abs=1e-8)
     assert cautious_low(better, 0.0) == pytest.approx(-0.03621669 * 0.2, abs=1e-8)
     worse = np.array([-0.5, 0.3] + [0.0] * 98)
     assert cautious_low(worse, -0.001) == pytest.approx(-0.05445940 * 0.5, abs=1e-8)
@@ -377,6 +378,25 @@ def test_equal_scores_pass_from_a_hundred_samples_on() -> None:
     assert held(ONES[:100], ONES[:100]).passed
     assert held(ONES[:100], ONES[:100]).metrics[0].low == 0
     assert held(ONES[:100], ONES[:100], margin=0.0).verdict == "undecided"  # not above -0
+
+
+def test_no_difference_in_what_is_gated_is_little_evidence_where_the_runs_do_differ() -> None:
+    """One loss in a hundred stays unseen in a hundred samples more than once in three times: 0.99^100 = 37 %."""
+
+    def gated(n: int, other: float, **options: Any) -> Verdict:
+        ones, changed = [1.0] * n, [other] + [0.5] * (n - 1)
+        run = table({"quality": column(changed)}, {"brand": right_or_wrong(ones)}, name="new")
+        kept = table({"quality": column([0.5] * n)}, {"brand": right_or_wrong(ones)}, name="old")
+        return judge(run, kept, metrics=["field:brand"], resamples=FEW, **options)
+
+    found = gated(300, other=0.6)
+    assert found.verdict == "undecided"
+    assert found.metrics[0].low == pytest.approx(-(1 - 0.025 ** (1 / 300)))
+    assert found.metrics[0].needed == 368  # 1 - 0.025^(1/n) < 0.01
+    assert "none of 300 samples differs" in " ".join(found.reasons)
+    assert gated(368, other=0.6).passed
+    assert gated(300, other=0.6, margin=0.02).passed
+    assert gated(300, other=0.5).passed  # the same throughout: as one run twice
 
 
 # How many samples it takes

@@ -59,7 +59,9 @@ def judge(
     It never passes: with fewer than ``min_samples`` compared samples; over other data, another task or profile; against
     its own answers; where a gated metric is unscored on a side or means something else; where an answer is missing and
     the run would not pass with the worst value in its place. Where fewer than ten samples differ, resampling says
-    little, and the lower bound is at most the exact upper bound of the share that got worse times the largest loss.
+    little, and the lower bound is at most minus the exact upper bound of the share that got worse times the largest
+    loss; where none differs in what is gated, times the width of its range, unless the two runs score the same
+    throughout, in every metric and every field.
 
     Args:
         run: the scores of the run.
@@ -113,7 +115,7 @@ def judge(
             for end in (False, True)
         )
     first = _Reading.of(scored, chosen[0], list(dict.fromkeys([*baseline.fields, *chosen[1]])), resamples, seed)
-    judged = _Judge(first, worst, best, missing, margin, min_samples)
+    judged = _Judge(first, worst, best, missing, _alike(scored), margin, min_samples)
     gated = tuple(judged.of(one) for one in verdict.metrics)
     overall = next(outcome for outcome in _GRAVEST if any(one.verdict == outcome for one in gated))
     deciding = next((one for one in gated if one.verdict == overall), gated[0])
@@ -217,12 +219,16 @@ class _Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    """Judges one metric or field after the other. ``missing``: samples with an answer that is not there."""
+    """Judges one metric or field after the other. ``missing``: samples with an answer that is not there.
+
+    ``alike``: the two runs score the same throughout.
+    """
 
     scored: _Reading
     worst: _Reading | None
     best: _Reading | None
     missing: int
+    alike: bool
     margin: float
     min_samples: int
 
@@ -247,11 +253,12 @@ class _Judge:
             reason = f"no interval from {_count(change.n, 'compared sample')}"
             return replace(gated, verdict="undecided", reasons=(reason,), needed=self.min_samples)
         steps = [gains(reading.columns(gated)) for reading in readings]
-        lows = [cautious_low(step, low) for step, (_, low, _) in zip(steps, intervals, strict=True)]
+        unseen = 0.0 if self.alike else _width(change)
+        lows = [cautious_low(step, low, unseen=unseen) for step, (_, low, _) in zip(steps, intervals, strict=True)]
         low, high, n = min(lows), max(end for _, _, end in intervals), max(map(len, steps))
         value = intervals[0][0]
         needed, seen = needed_to_tell(
-            steps[0], change.spread or 0.0, value, margin=self.margin, min_samples=self.min_samples
+            steps[0], change.spread or 0.0, value, margin=self.margin, min_samples=self.min_samples, unseen=unseen
         )
         gated = replace(
             gated,
@@ -287,7 +294,10 @@ class _Judge:
         elif alone != "passed":
             yield f"between {low} and {high} at a margin of {margin}: too few samples to tell"
         if one.bound == "few differ":
-            yield f"only {_count(differing, 'sample')} of {n:,} differ: the lower bound is exact, for rare losses"
+            differ = (
+                f"only {_count(differing, 'sample')} of {n:,} differ" if differing else f"none of {n:,} samples differs"
+            )
+            yield f"{differ}: the lower bound is exact, for losses too rare to be seen"
         if one.worst is not None:
             yield from self._about_missing(one)
         if n < self.min_samples or alone != "passed":
@@ -304,6 +314,24 @@ class _Judge:
         unscored = one.worst.n - one.change.n - self.missing
         if unscored > 0:
             yield f"{_count(unscored, 'answered sample')} without a value of {one.label}, read as the worst"
+
+
+def _width(change: Change) -> float:
+    """Return the most that one sample can lose."""
+    if change.low_range is None or change.high_range is None:
+        return max(abs(change.first or 0.0), abs(change.second or 0.0))
+    return change.high_range - change.low_range
+
+
+def _alike(scored: Pairing) -> bool:
+    """Whether every sample has the same score on both sides, in every metric and every field that both have."""
+    one, two, left, right = scored.first, scored.second, scored.left, scored.right
+    pairs = [(one.failed, two.failed)]
+    for name in one.metrics.keys() & two.metrics.keys():
+        pairs += [(getattr(one.metrics[name], part), getattr(two.metrics[name], part)) for part in ("above", "below")]
+    for name in one.fields.keys() & two.fields.keys():
+        pairs += [(getattr(one.fields[name], part), getattr(two.fields[name], part)) for part in ("score", "outcomes")]
+    return all(np.array_equal(first[left], second[right]) for first, second in pairs)
 
 
 def _needed_words(one: Gated) -> str:

@@ -40,24 +40,29 @@ def gains(columns: Columns) -> Floats:
 
 
 def few_differ(steps: Floats) -> bool:
-    """Whether some samples differ, but fewer than ten: resampling says little then."""
-    return 0 < int(np.count_nonzero(steps)) < FEW_DIFFERENT
+    """Whether fewer than ten samples differ: resampling says little then."""
+    return int(np.count_nonzero(steps)) < FEW_DIFFERENT
 
 
-def cautious_low(steps: Floats, low: float) -> float:
+def cautious_low(steps: Floats, low: float, *, unseen: float = 0.0) -> float:
     """Return the lower bound of the mean of ``steps``: ``low``, or less where fewer than ten of them are not 0.
 
-    Then it is at most minus the product of the largest loss (without a loss: of the largest step) and the exact upper
-    bound of the share that got worse.
+    Then it is at most minus the product of the largest loss and the exact upper bound of the share that got worse.
+
+    Args:
+        steps: what each pair adds, see :func:`gains`.
+        low: the lower end of the interval.
+        unseen: the loss that is reckoned with where no sample differs; where some do but none got worse, it is the
+            largest step.
 
     >>> round(cautious_low(np.array([0.5] + [0.0] * 99), 0.0), 4)  # 3.62 % of 100 may have got worse, unseen
     -0.0181
-    >>> cautious_low(np.zeros(100), 0.0)
-    0.0
+    >>> round(cautious_low(np.zeros(400), 0.0, unseen=1.0), 4)
+    -0.0092
     """
     if not few_differ(steps):
         return low
-    return min(low, -_exact_loss(int((steps < 0).sum()), len(steps), _largest_loss(steps)))
+    return min(low, -_exact_loss(int((steps < 0).sum()), len(steps), _largest_loss(steps, unseen)))
 
 
 def outcome_of(
@@ -74,21 +79,24 @@ def outcome_of(
 
 
 def needed_to_tell(
-    steps: Floats, spread: float, value: float, *, margin: float, min_samples: int
+    steps: Floats, spread: float, value: float, *, margin: float, min_samples: int, unseen: float = 0.0
 ) -> tuple[int | None, int | None]:
     """Return how many samples let an equal run pass, and how many decide if the difference seen is the true one.
 
-    Both with a power of 80 %, None where no number would do. ``spread``: standard deviation of the steps.
+    Both with a power of 80 %, None where no number would do. ``spread``: standard deviation of the steps. ``unseen``: see
+    :func:`cautious_low`.
     """
     wanted = [samples_needed(spread, margin), samples_needed(spread, value + margin)]
     if few_differ(steps):
-        exact = _exact_needed(steps, margin)
+        exact = _exact_needed(steps, margin, unseen)
         wanted = [None if one is None or exact is None else max(one, exact) for one in wanted]
     equal, seen = (None if one is None else max(one, min_samples) for one in wanted)
     return equal, seen
 
 
-def _largest_loss(steps: Floats) -> float:
+def _largest_loss(steps: Floats, unseen: float) -> float:
+    if not steps.any():
+        return unseen
     return float(-steps.min() if (steps < 0).any() else steps.max())
 
 
@@ -96,9 +104,9 @@ def _exact_loss(worse: int, n: int, loss: float) -> float:
     return clopper_pearson(worse, n)[1] * loss
 
 
-def _exact_needed(steps: Floats, margin: float) -> int | None:
+def _exact_needed(steps: Floats, margin: float, unseen: float) -> int | None:
     """Return how many samples bring the exact bound within the margin, the share that got worse staying as it is."""
-    n, loss, worse = len(steps), _largest_loss(steps), int((steps < 0).sum())
+    n, loss, worse = len(steps), _largest_loss(steps, unseen), int((steps < 0).sum())
     if loss * worse / n >= margin:
         return None
 
