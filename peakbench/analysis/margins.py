@@ -83,8 +83,8 @@ def needed_to_tell(
 ) -> tuple[int | None, int | None]:
     """Return how many samples let an equal run pass, and how many decide if the difference seen is the true one.
 
-    Both with a power of 80 %, None where no number would do. ``spread``: standard deviation of the steps. ``unseen``: see
-    :func:`cautious_low`.
+    Both with a power of 80 %, None where no number would do. ``spread``: standard deviation of the steps;
+    ``unseen`` as in :func:`cautious_low`.
     """
     wanted = [samples_needed(spread, margin), samples_needed(spread, value + margin)]
     if few_differ(steps):
