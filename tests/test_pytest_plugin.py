@@ -473,6 +473,36 @@ def test_one_worker_asks_for_all(play: Play) -> None:
         assert (server.requests, refusing.requests) == (4, 1)
 
 
+def test_another_worker_goes_on_where_one_died(play: Play) -> None:
+    """Of twenty requests, the dead worker's answers stay; the one it was waiting for is asked again."""
+    with ScriptedEndpoint(ANSWER, latency_s=0.1) as server:
+        done = play(
+            f"""
+            import os
+            import threading
+            import time
+            import pytest
+
+            @pytest.mark.parametrize("number", range(2))
+            def test_run(peakbench_run, tmp_path_factory, number):
+                def die():
+                    while sum(len(file.read_text().splitlines()) for file in base.glob("*/responses.jsonl")) < 5:
+                        time.sleep(0.01)
+                    os._exit(1)
+
+                base = tmp_path_factory.getbasetemp().parent / "peakbench" / "runs"
+                if number == 0:
+                    threading.Thread(target=die, daemon=True).start()
+                run = peakbench_run(endpoint={server.url!r}, model="m", limit=20, workers=1, resamples=20)
+                assert run.summary["samples"]["strict"] == 20
+            """,
+            *workers(),
+            "--max-worker-restart=1",
+        )
+        done.assert_outcomes(passed=1, failed=1)
+        assert server.requests <= 22
+
+
 def test_workers_save_one_baseline_and_the_session_tells(play: Play, pytester: pytest.Pytester) -> None:
     suite = GATED + (
         "\n@pytest.mark.parametrize('number', range(6))\n"
