@@ -25,7 +25,7 @@ from scipy.stats import betabinom, binom
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))  # the checkout, where it is not installed
 
-from peakbench.analysis.margins import cautious_low, outcome_of  # noqa: E402
+from peakbench.analysis.gating.margins import cautious_low, outcome_of  # noqa: E402
 from peakbench.statistics import Floats, bca, samples_needed, student  # noqa: E402
 
 PAGE = FOLDER / "gate.md"

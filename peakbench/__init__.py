@@ -12,7 +12,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from peakbench.analysis.comparison.changes import Change
+    from peakbench.analysis.comparison.contrasts import Comparison, Contrast
+    from peakbench.analysis.comparison.scoretable import ScoreTable
+    from peakbench.analysis.gating.verdicts import Verdict
+    from peakbench.analysis.lineage.models import Lineage
+    from peakbench.analysis.lineage.pairs import Pairs
+    from peakbench.analysis.vocabulary.confusion import Confusion
     from peakbench.api import Plan, RunOptions, arun, load_run, plan, run, score
+    from peakbench.api.comparisons import compare
+    from peakbench.api.gates import gate, load_baseline, save_baseline
+    from peakbench.api.lineages import lineage, pairs, table_pairs, tag
+    from peakbench.api.vocabularies import confusion
     from peakbench.client.base import AttemptFailed, Endpoint, EndpointProvider, Transport
     from peakbench.datasets import Reader
     from peakbench.errors import (
@@ -25,6 +36,7 @@ if TYPE_CHECKING:
         ImageError,
         InputError,
         MissingDependency,
+        NotComparable,
         PeakBenchError,
         PluginError,
         RegistryError,
@@ -64,7 +76,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
+    "analysis.comparison.changes": ("Change",),
+    "analysis.comparison.contrasts": ("Comparison", "Contrast"),
+    "analysis.comparison.scoretable": ("ScoreTable",),
+    "analysis.gating.verdicts": ("Verdict",),
+    "analysis.lineage.models": ("Lineage",),
+    "analysis.lineage.pairs": ("Pairs",),
+    "analysis.vocabulary.confusion": ("Confusion",),
     "api": ("Plan", "RunOptions", "arun", "load_run", "plan", "run", "score"),
+    "api.comparisons": ("compare",),
+    "api.gates": ("gate", "load_baseline", "save_baseline"),
+    "api.lineages": ("lineage", "pairs", "table_pairs", "tag"),
+    "api.vocabularies": ("confusion",),
     "client.base": ("AttemptFailed", "Endpoint", "EndpointProvider", "Transport"),
     "datasets": ("Reader",),
     "errors": (
@@ -77,6 +100,7 @@ _ROOMS = {
         "ImageError",
         "InputError",
         "MissingDependency",
+        "NotComparable",
         "PeakBenchError",
         "PluginError",
         "RegistryError",
@@ -110,10 +134,14 @@ __all__ = [
     "AttemptFailed",
     "Batch",
     "Cells",
+    "Change",
     "Comparator",
     "ComparatorKind",
+    "Comparison",
     "Completion",
     "ConfigError",
+    "Confusion",
+    "Contrast",
     "DataError",
     "DataProblem",
     "Encoder",
@@ -128,11 +156,14 @@ __all__ = [
     "ImageSource",
     "InputError",
     "Lexicon",
+    "Lineage",
     "Metric",
     "MetricInfo",
     "MetricKind",
     "MissingDependency",
     "NoParameters",
+    "NotComparable",
+    "Pairs",
     "PeakBenchError",
     "Plan",
     "PluginError",
@@ -146,6 +177,7 @@ __all__ = [
     "Sample",
     "SampleView",
     "Sampling",
+    "ScoreTable",
     "Scores",
     "Setting",
     "StoreError",
@@ -154,13 +186,23 @@ __all__ = [
     "TaskField",
     "Tools",
     "Transport",
+    "Verdict",
     "__version__",
     "arun",
+    "compare",
+    "confusion",
+    "gate",
     "hookimpl",
+    "lineage",
+    "load_baseline",
     "load_run",
+    "pairs",
     "plan",
     "run",
+    "save_baseline",
     "score",
+    "table_pairs",
+    "tag",
 ]
 
 

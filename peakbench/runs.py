@@ -18,7 +18,7 @@ from peakbench.store import RunDirectory, RunRecord
 if TYPE_CHECKING:
     import pandas as pd
 
-    from peakbench.analysis.confusion import Confusion
+    from peakbench.analysis.vocabulary.confusion import Confusion
     from peakbench.datasets import SampleRecord
     from peakbench.tasks import Task
 
@@ -120,7 +120,7 @@ class Run:
         Raises:
             InputError: an unknown field, or one that has no single values.
         """
-        from peakbench.analysis.vocabulary import confusions
+        from peakbench.analysis.vocabulary.survey import confusions
         from peakbench.backends import open_tools
         from peakbench.builtins import open_registry
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from peakbench.analysis.evaluation import evaluate_stream
+from peakbench.analysis.evaluation.passes import evaluate_stream
 from peakbench.builtins import open_registry
 from peakbench.metrics.base import Tools
 from peakbench.records import Completion, Response, Sample

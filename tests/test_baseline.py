@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import peakbench as pb
-from peakbench.analysis.savedscores import as_baseline, as_table
-from peakbench.analysis.scoretable import ScoreTable, read_scores
+from peakbench.analysis.comparison.savedscores import as_baseline, as_table
+from peakbench.analysis.comparison.scoretable import ScoreTable, read_scores
 from peakbench.api.gates import load_baseline, save_baseline
 from peakbench.cli.app import main
 from peakbench.errors import StoreError

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peakbench.analysis import baselines
-from peakbench.analysis.baselines import FLOORS, ReferenceCounts, ValueCounts, count_references
+from peakbench.analysis.evaluation import baselines
+from peakbench.analysis.evaluation.baselines import FLOORS, ReferenceCounts, ValueCounts, count_references
 from peakbench.metrics.base import MetricInfo
 from peakbench.metrics.comparators import Exact, Fuzzy, Objects, TagSet
 from peakbench.metrics.structured import StructuredMatch, WeightedScore

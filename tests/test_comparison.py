@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import peakbench as pb
-from peakbench.analysis.comparison import Change, changes, with_holm
-from peakbench.analysis.flips import Flips, write_flips
-from peakbench.analysis.pairing import pair
-from peakbench.analysis.scoretable import FieldColumns, MetricColumns, Origin, ScoreTable, read_scores
+from peakbench.analysis.comparison.changes import Change, changes, with_holm
+from peakbench.analysis.comparison.flips import Flips, write_flips
+from peakbench.analysis.comparison.pairing import pair
+from peakbench.analysis.comparison.scoretable import FieldColumns, MetricColumns, Origin, ScoreTable, read_scores
 from peakbench.api.comparisons import compare
 from peakbench.cli.app import main
 from peakbench.errors import InputError, NotComparable

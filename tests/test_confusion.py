@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import peakbench as pb
-from peakbench.analysis import tabulation, words
-from peakbench.analysis.confusion import NULL, OTHER, UNREAD, Confusion
-from peakbench.analysis.synonyms import open_similarity, unknown_words
-from peakbench.analysis.vocabulary import confusions
+from peakbench.analysis.vocabulary import tabulation, words
+from peakbench.analysis.vocabulary.confusion import NULL, OTHER, UNREAD, Confusion
+from peakbench.analysis.vocabulary.survey import confusions
+from peakbench.analysis.vocabulary.synonyms import open_similarity, unknown_words
 from peakbench.api.vocabularies import confusion
 from peakbench.backends.encoder import open_encoder
 from peakbench.builtins import PACKAGE, open_registry

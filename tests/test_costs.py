@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import peakbench as pb
-from peakbench.analysis.costs import checked_costs, cost_changes, read_costs
-from peakbench.analysis.pairing import pair
-from peakbench.analysis.scoretable import FieldColumns, Origin, ScoreTable
+from peakbench.analysis.comparison.costs import checked_costs, cost_changes, read_costs
+from peakbench.analysis.comparison.pairing import pair
+from peakbench.analysis.comparison.scoretable import FieldColumns, Origin, ScoreTable
 from peakbench.api.comparisons import compare
 from peakbench.builtins import open_registry
 from peakbench.cli.app import main

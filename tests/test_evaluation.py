@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peakbench.analysis import evaluation
-from peakbench.analysis.evaluation import evaluate, evaluate_stream
+from peakbench.analysis.evaluation import passes as evaluation
+from peakbench.analysis.evaluation.passes import evaluate, evaluate_stream
 from peakbench.builtins import open_registry
 from peakbench.metrics.base import MetricInfo, Scores, Tools
 from peakbench.metrics.comparators import Exact

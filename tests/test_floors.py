@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from peakbench.analysis import evaluation
-from peakbench.analysis.evaluation import evaluate_stream
+from peakbench.analysis.evaluation import passes as evaluation
+from peakbench.analysis.evaluation.passes import evaluate_stream
 from peakbench.builtins import open_registry
 from peakbench.metrics.base import MetricInfo, Scores, Tools, as_written
 from peakbench.records import Completion, Failure, Response, Sample

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peakbench.analysis.comparison import changes
-from peakbench.analysis.gating import Verdict, judge, points
-from peakbench.analysis.margins import cautious_low, gains, needed_to_tell, outcome_of
-from peakbench.analysis.pairing import Columns, pair
-from peakbench.analysis.scoretable import FieldColumns, MetricColumns, Origin, ScoreTable
+from peakbench.analysis.comparison.changes import changes
+from peakbench.analysis.comparison.pairing import Columns, pair
+from peakbench.analysis.comparison.scoretable import FieldColumns, MetricColumns, Origin, ScoreTable
+from peakbench.analysis.gating.judgement import Verdict, judge, points
+from peakbench.analysis.gating.margins import cautious_low, gains, needed_to_tell, outcome_of
 from peakbench.errors import ConfigError
 from peakbench.metrics.base import Floats
 from peakbench.records import OUTCOMES

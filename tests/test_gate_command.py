@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 import pytest
 
 import peakbench as pb
-from peakbench.analysis.gating import Gated, Shift, Verdict
-from peakbench.analysis.scoretable import Origin
+from peakbench.analysis.comparison.scoretable import Origin
+from peakbench.analysis.gating.judgement import Gated, Shift, Verdict
 from peakbench.api.gates import gate, load_baseline, save_baseline
 from peakbench.cli.app import main
 from peakbench.report.gating import github_command, github_commands, verdict_page

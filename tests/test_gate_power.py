@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from peakbench.analysis.margins import cautious_low
+from peakbench.analysis.gating.margins import cautious_low
 from peakbench.statistics import Bootstrap, Difference, Ratio
 
 DOCS = Path(__file__).parents[1] / "docs"

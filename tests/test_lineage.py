@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import peakbench
-from peakbench.analysis.lineage import known_lineage, lineage_of, lineage_record
-from peakbench.analysis.modelnames import STAGES, read_name, read_quantization, read_size, read_stages
+from peakbench.analysis.lineage.models import known_lineage, lineage_of, lineage_record
+from peakbench.analysis.lineage.names import STAGES, read_name, read_quantization, read_size, read_stages
 from peakbench.api.lineages import lineage, tag
 from peakbench.cli.app import main
 from peakbench.config import resolve

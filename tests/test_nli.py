@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peakbench.analysis.evaluation import evaluate_stream
+from peakbench.analysis.evaluation.passes import evaluate_stream
 from peakbench.builtins import open_registry
 from peakbench.datasets import SampleRecord
 from peakbench.metrics.base import Batch, Metric, MetricInfo, Scores, Setting, Tools

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 import peakbench as pb
-from peakbench.analysis.comparison import changes
-from peakbench.analysis.gating import judge
-from peakbench.analysis.kinship import Candidate, find_pairs
-from peakbench.analysis.lineage import known_lineage, lineage_record
-from peakbench.analysis.pairing import pair
-from peakbench.analysis.pairs import Pairs, mean_interval
-from peakbench.analysis.published import read_table
-from peakbench.analysis.scoretable import read_scores
+from peakbench.analysis.comparison.changes import changes
+from peakbench.analysis.comparison.pairing import pair
+from peakbench.analysis.comparison.scoretable import read_scores
+from peakbench.analysis.gating.judgement import judge
+from peakbench.analysis.lineage.kinship import Candidate, find_pairs
+from peakbench.analysis.lineage.models import known_lineage, lineage_record
+from peakbench.analysis.lineage.pairs import Pairs, mean_interval
+from peakbench.analysis.lineage.published import read_table
 from peakbench.api.lineages import pairs, table_pairs, tag
 from peakbench.cli.app import main
 from peakbench.errors import ConfigError, DataError, InputError, StoreError

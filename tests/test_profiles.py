@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import peakbench as pb
-from peakbench.analysis.pairing import pair
-from peakbench.analysis.scoretable import read_scores
+from peakbench.analysis.comparison.pairing import pair
+from peakbench.analysis.comparison.scoretable import read_scores
 from peakbench.api.jobs import demo_data
 from peakbench.cli import main
 from peakbench.cli.run import full_resume_command

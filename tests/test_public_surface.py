@@ -13,13 +13,15 @@ from peakbench import api
 from peakbench.api.options import Options
 
 PUBLIC = {
-    "AttemptFailed", "Batch", "Cells", "Comparator", "ComparatorKind", "Completion", "ConfigError", "DataError",
-    "DataProblem", "Encoder", "Endpoint", "EndpointError", "EndpointGone", "EndpointProvider", "EndpointRefused",
-    "Entailer", "Failure", "ImageError", "ImageSource", "InputError", "Lexicon", "Metric", "MetricInfo", "MetricKind",
-    "MissingDependency", "NoParameters", "PeakBenchError", "Plan", "PluginError", "Prediction", "Reader",
-    "RegistryError", "Request", "Response", "Run", "RunOptions", "Sample", "SampleView", "Sampling", "Scores",
-    "Setting", "StoreError", "Task", "TaskError", "TaskField", "Tools", "Transport", "__version__", "arun", "hookimpl",
-    "load_run", "plan", "run", "score",
+    "AttemptFailed", "Batch", "Cells", "Change", "Comparator", "ComparatorKind", "Comparison", "Completion",
+    "ConfigError", "Confusion", "Contrast", "DataError", "DataProblem", "Encoder", "Endpoint", "EndpointError",
+    "EndpointGone", "EndpointProvider", "EndpointRefused", "Entailer", "Failure", "ImageError", "ImageSource",
+    "InputError", "Lexicon", "Lineage", "Metric", "MetricInfo", "MetricKind", "MissingDependency", "NoParameters",
+    "NotComparable", "Pairs", "PeakBenchError", "Plan", "PluginError", "Prediction", "Reader", "RegistryError",
+    "Request", "Response", "Run", "RunOptions", "Sample", "SampleView", "Sampling", "ScoreTable", "Scores",
+    "Setting", "StoreError", "Task", "TaskError", "TaskField", "Tools", "Transport", "Verdict", "__version__",
+    "arun", "compare", "confusion", "gate", "hookimpl", "lineage", "load_baseline", "load_run", "pairs", "plan",
+    "run", "save_baseline", "score", "table_pairs", "tag",
 }  # fmt: skip
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import peakbench as pb
-from peakbench.analysis.pairing import pair
-from peakbench.analysis.scoretable import read_scores, reference_digest
+from peakbench.analysis.comparison.pairing import pair
+from peakbench.analysis.comparison.scoretable import read_scores, reference_digest
 from peakbench.errors import NotComparable, StoreError
 from peakbench.store import RunDirectory
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from peakbench.analysis.timings import Timings
+from peakbench.analysis.evaluation.timings import Timings
 from peakbench.records import Completion, Failure, Response
 
 

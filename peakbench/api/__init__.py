@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
-from peakbench.analysis.evaluation import evaluate
+from peakbench.analysis.evaluation.passes import evaluate
 from peakbench.api.adoption import adopt
 from peakbench.api.jobs import DEMO_PROVIDER, Job, prepared, samples_of
 from peakbench.api.options import MetricChoice, Options, RunOptions, check_profile, options_of

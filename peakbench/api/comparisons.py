@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from peakbench.analysis import contrasts
-from peakbench.analysis.contrasts import Comparison
-from peakbench.analysis.costs import checked_costs, read_costs
-from peakbench.analysis.pairing import How
-from peakbench.analysis.scoretable import ScoreTable
+from peakbench.analysis.comparison import contrasts
+from peakbench.analysis.comparison.contrasts import Comparison
+from peakbench.analysis.comparison.costs import checked_costs, read_costs
+from peakbench.analysis.comparison.pairing import How
+from peakbench.analysis.comparison.scoretable import ScoreTable
 from peakbench.runs import Run
 from peakbench.store import RunDirectory
 

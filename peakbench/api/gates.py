@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from peakbench.analysis.gating import Verdict, judge
-from peakbench.analysis.savedscores import as_baseline, as_table
-from peakbench.analysis.scoretable import ScoreTable, read_scores
+from peakbench.analysis.comparison.savedscores import as_baseline, as_table
+from peakbench.analysis.comparison.scoretable import ScoreTable, read_scores
+from peakbench.analysis.gating.judgement import Verdict, judge
 from peakbench.errors import StoreError
 from peakbench.runs import Run
 from peakbench.store import RunDirectory

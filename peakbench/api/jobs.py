@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from peakbench import __version__
-from peakbench.analysis.evaluation import evaluate
-from peakbench.analysis.lineage import lineage_record, placed
+from peakbench.analysis.evaluation.passes import evaluate
+from peakbench.analysis.lineage.models import lineage_record, placed
 from peakbench.api.options import Options
 from peakbench.backends import open_tools
 from peakbench.builtins import open_registry

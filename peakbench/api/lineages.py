@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from peakbench.analysis import pairs as finding
-from peakbench.analysis.lineage import PARTS, Lineage, lineage_of, lineage_record, placed
-from peakbench.analysis.pairs import Pairs
-from peakbench.analysis.published import read_table
+from peakbench.analysis.lineage import pairs as finding
+from peakbench.analysis.lineage.models import PARTS, Lineage, lineage_of, lineage_record, placed
+from peakbench.analysis.lineage.pairs import Pairs
+from peakbench.analysis.lineage.published import read_table
 from peakbench.errors import ConfigError, nearest
 from peakbench.runs import Run
 from peakbench.store import LineageRecord, RunDirectory

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from peakbench.analysis.lineage import lineage_record
+from peakbench.analysis.lineage.models import lineage_record
 from peakbench.errors import ConfigError, nearest
 from peakbench.metrics.base import Encoder, Entailer, Lexicon
 from peakbench.records import Sampling

@@ -12,7 +12,7 @@ from peakbench.metrics.base import Encoder
 from peakbench.runs import Run
 
 if TYPE_CHECKING:
-    from peakbench.analysis.confusion import Confusion
+    from peakbench.analysis.vocabulary.confusion import Confusion
 
 
 def confusion(
@@ -39,8 +39,8 @@ def confusion(
     Raises:
         InputError: no run; the task's answer is text; an unknown field, or one that has no single values.
     """
-    from peakbench.analysis.synonyms import NEAR
-    from peakbench.analysis.vocabulary import confusions
+    from peakbench.analysis.vocabulary.survey import confusions
+    from peakbench.analysis.vocabulary.synonyms import NEAR
 
     found = run if isinstance(run, Run) else Run(run)
     return confusions(

@@ -38,7 +38,7 @@ def save(run: str, out: str, overwrite: bool, allow_failed: bool) -> None:
 @json_option
 def show(file: str, form: str | None, as_json: bool) -> None:
     """Show what a baseline holds."""
-    from peakbench.analysis.savedscores import as_table
+    from peakbench.analysis.comparison.savedscores import as_table
     from peakbench.report.gating import baseline_figures, baseline_page
     from peakbench.store.baseline import read_baseline
 

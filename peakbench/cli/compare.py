@@ -39,7 +39,7 @@ def compare(
     peakbench compare runs/old runs/new
     peakbench compare runs/old runs/new --flips flips.csv
     """
-    from peakbench.analysis.flips import check_ending, write_flips
+    from peakbench.analysis.comparison.flips import check_ending, write_flips
     from peakbench.api.comparisons import compare as compared
     from peakbench.report.comparison import comparison_page
 

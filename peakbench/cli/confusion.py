@@ -11,7 +11,7 @@ from peakbench.cli.base import Command, json_option, write_json, write_page
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from peakbench.analysis.confusion import Confusion
+    from peakbench.analysis.vocabulary.confusion import Confusion
 
 
 @click.command(cls=Command)
@@ -41,7 +41,7 @@ def confusion(
     peakbench confusion runs/mine
     peakbench confusion runs/mine --field color --field type
     """
-    from peakbench.analysis.vocabulary import without_values
+    from peakbench.analysis.vocabulary.survey import without_values
     from peakbench.api.vocabularies import confusion as confusion_of
     from peakbench.report.confusion import confusion_page
     from peakbench.runs import Run

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from peakbench.analysis.gating import Verdict
+    from peakbench.analysis.gating.judgement import Verdict
     from peakbench.pytest_plugin.session import Session
     from peakbench.runs import Run
     from peakbench.testing import ScriptedEndpoint

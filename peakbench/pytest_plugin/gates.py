@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from peakbench.analysis.gating import Outcome, Verdict
+from peakbench.analysis.gating.judgement import Outcome, Verdict
 from peakbench.api.gates import gate, load_baseline, save_baseline
 from peakbench.errors import PeakBenchError, StoreError
 from peakbench.pytest_plugin.sharing import Shared

@@ -23,7 +23,7 @@ from peakbench.runs import Run
 from peakbench.testing import Answer, Answers, Reply, ScriptedEndpoint, replay
 
 if TYPE_CHECKING:
-    from peakbench.analysis.gating import Verdict
+    from peakbench.analysis.gating.judgement import Verdict
 
 RUN_OPTIONS = frozenset(Options.__dataclass_fields__)
 SCORE_OPTIONS = frozenset(inspect.signature(api.score).parameters) - {"run", "answers", "data", "task"}

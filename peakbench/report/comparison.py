@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from peakbench.analysis.comparison import Change
-from peakbench.analysis.contrasts import FLIPS_SHOWN, Comparison, Contrast, Floors
-from peakbench.analysis.flips import Flip, Flips, Side
+from peakbench.analysis.comparison.changes import Change
+from peakbench.analysis.comparison.contrasts import FLIPS_SHOWN, Comparison, Contrast, Floors
+from peakbench.analysis.comparison.flips import Flip, Flips, Side
 from peakbench.report.tables import Lines, Page, Table, neutral, percent, quantity
 
 LEVEL = 0.05

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from peakbench.analysis.confusion import Confusion, ValueScore
+from peakbench.analysis.vocabulary.confusion import Confusion, ValueScore
 from peakbench.report.tables import Lines, Page, Table, neutral, percent
 from peakbench.statistics import Estimate
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from peakbench.analysis.gating import Gated, Outcome, Verdict, in_points, points
-from peakbench.analysis.scoretable import Origin, ScoreTable
+from peakbench.analysis.comparison.scoretable import Origin, ScoreTable
+from peakbench.analysis.gating.judgement import Gated, Outcome, Verdict, in_points, points
 from peakbench.report.comparison import interval, p_value, shown
 from peakbench.report.comparison import points as signed
 from peakbench.report.tables import Lines, Page, Table, neutral, percent

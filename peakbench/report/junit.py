@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as Xml
 
-from peakbench.analysis.gating import Verdict
+from peakbench.analysis.gating.judgement import Verdict
 from peakbench.report.gating import verdict_page
 from peakbench.report.tables import neutral
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from peakbench.analysis.comparison import Change
-from peakbench.analysis.gating import points as in_points
-from peakbench.analysis.kinship import KINDS, Candidate
-from peakbench.analysis.lineage import PARTS, Lineage
-from peakbench.analysis.pairs import Effect, Finding, Pairs
+from peakbench.analysis.comparison.changes import Change
+from peakbench.analysis.gating.judgement import points as in_points
+from peakbench.analysis.lineage.kinship import KINDS, Candidate
+from peakbench.analysis.lineage.models import PARTS, Lineage
+from peakbench.analysis.lineage.pairs import Effect, Finding, Pairs
 from peakbench.report.comparison import LEVEL, interval, p_value, points
 from peakbench.report.tables import Lines, Page, Table, neutral, percent
 

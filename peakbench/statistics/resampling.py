@@ -21,23 +21,34 @@ def draw_sums(columns: Floats, resamples: int, seed: int | np.random.SeedSequenc
     random = np.random.default_rng(seed)
     sums = np.zeros((resamples, width))
     block = max(1, min(resamples, _BLOCK // max(n, 1)))
+    places, counts = np.empty((block, n + n % 2), dtype=np.int64), np.empty((block, n))
     for start in range(0, resamples if n else 0, block):
         rows = min(block, resamples - start)
-        counts = _counted(random.integers(0, n, size=(rows, n), dtype=np.int32))
-        np.matmul(counts, columns, out=sums[start : start + rows])
+        _draw(random, n, places[:rows])
+        _count(places[:rows, :n], counts[:rows])
+        np.matmul(counts[:rows], columns, out=sums[start : start + rows])
     return sums
 
 
-def _counted(drawn: npt.NDArray[np.int32]) -> Floats:
-    """Return how often each of n rows was drawn, a line a resample, shape (resamples, n)."""
-    rows, n = drawn.shape
+def _draw(random: np.random.Generator, n: int, places: npt.NDArray[np.int64]) -> None:
+    """Draw places below n, an even number a line: one number below n^2 is two of them, for half the drawing."""
+    kind, half = np.uint32 if n < 1 << 16 else np.uint64, places.shape[1] // 2
+    both = random.integers(0, n * n, size=(len(places), half), dtype=kind)
+    one = both // kind(n)
+    places[:, :half] = one
+    both -= one * kind(n)
+    places[:, half:] = both
+
+
+def _count(places: npt.NDArray[np.int64], counts: Floats) -> None:
+    """Count how often each of n rows was drawn, a line a resample, both of shape (rows, n)."""
+    rows, n = counts.shape
     if n < _LONG:  # one call for all
-        places = drawn + np.arange(rows, dtype=np.int64)[:, None] * n
-        return np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
-    counts = np.empty((rows, n))
-    for row, places in enumerate(drawn):
-        counts[row] = np.bincount(places, minlength=n)
-    return counts
+        apart = places + np.arange(rows)[:, None] * n
+        counts[:] = np.bincount(apart.ravel(), minlength=rows * n).reshape(rows, n)
+    else:
+        for row, drawn in enumerate(places):
+            counts[row] = np.bincount(drawn, minlength=n)
 
 
 class Bootstrap:

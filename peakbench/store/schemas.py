@@ -9,6 +9,7 @@ import orjson
 from pydantic import TypeAdapter
 from typing_extensions import NotRequired, TypedDict  # noqa: UP035 - pydantic reads no other before Python 3.12
 
+from peakbench.store.baseline import Baseline
 from peakbench.store.formats import ResponseLine, SampleLine, ScoreLine
 from peakbench.store.record import RunRecord
 
@@ -200,6 +201,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "responses": ResponseLine,
         "scores": ScoreLine,
         "summary": Summary,
+        "baseline": Baseline,
     }
     return {
         f"{name}.schema.json": {

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
-from peakbench.analysis.baselines import ValueCounts
-from peakbench.analysis.confusion import OTHER, Confusion, ValueScore, averages
-from peakbench.analysis.synonyms import Similarity, unknown_words
-from peakbench.analysis.words import NO_SINGLE_VALUE_AT, NULL_AT, OTHER_AT, UNREAD_AT, Vocabulary
+from peakbench.analysis.evaluation.baselines import ValueCounts
+from peakbench.analysis.vocabulary.confusion import OTHER, Confusion, ValueScore, averages
+from peakbench.analysis.vocabulary.synonyms import Similarity, unknown_words
+from peakbench.analysis.vocabulary.words import NO_SINGLE_VALUE_AT, NULL_AT, OTHER_AT, UNREAD_AT, Vocabulary
 from peakbench.metrics.base import Comparator
 from peakbench.metrics.comparators import Exact
 from peakbench.records import OUTCOMES, JSONValue

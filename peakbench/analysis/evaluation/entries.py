@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from peakbench.analysis.accumulation import Accumulator, MetricFindings, Scope
-from peakbench.analysis.baselines import FLOORS
-from peakbench.analysis.layout import Counts, Places
+from peakbench.analysis.evaluation.accumulation import Accumulator, MetricFindings, Scope
+from peakbench.analysis.evaluation.baselines import FLOORS
+from peakbench.analysis.evaluation.layout import Counts, Places
 from peakbench.metrics.base import MetricInfo
 from peakbench.records import OUTCOMES
 from peakbench.statistics import Bootstrap, Estimate, Moments, Ratio, Skill, doubts, quantile, wilson

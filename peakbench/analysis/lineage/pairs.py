@@ -1,7 +1,8 @@
 """What quantization cost and what training added: every pair among runs, or among the rows of a published table.
 
 Between two runs the difference is paired sample by sample, with its interval, and judged against a margin as the gate
-judges (:func:`peakbench.analysis.gating.judge`). A published table holds no samples: its differences stand alone.
+judges (:func:`peakbench.analysis.gating.judgement.judge`). A published table holds no samples: its differences stand
+alone.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from peakbench.analysis.comparison import Change, with_holm
-from peakbench.analysis.gating import DEFAULT_METRICS, Gated, Outcome, judge
-from peakbench.analysis.kinship import Candidate, Pair, find_pairs, why_alone
-from peakbench.analysis.lineage import lineage_of
-from peakbench.analysis.modelnames import fold
-from peakbench.analysis.published import PublishedTable
-from peakbench.analysis.scoretable import ScoreTable, read_scores
+from peakbench.analysis.comparison.changes import Change, with_holm
+from peakbench.analysis.comparison.scoretable import ScoreTable, read_scores
+from peakbench.analysis.gating.judgement import DEFAULT_METRICS, Gated, Outcome, judge
+from peakbench.analysis.lineage.kinship import Candidate, Pair, find_pairs, why_alone
+from peakbench.analysis.lineage.models import lineage_of
+from peakbench.analysis.lineage.names import fold
+from peakbench.analysis.lineage.published import PublishedTable
 from peakbench.errors import InputError, MissingDependency, NotComparable, StoreError, nearest
 from peakbench.statistics import student
 from peakbench.store import RunDirectory

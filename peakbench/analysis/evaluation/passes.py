@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from peakbench.analysis.accumulation import Accumulator
-from peakbench.analysis.baselines import FloorName, Floors, ReferenceCounts, ValueCounts
-from peakbench.analysis.entries import field_entry, metric_entry, run_entry, slice_entry
-from peakbench.analysis.timings import Timings
+from peakbench.analysis.evaluation.accumulation import Accumulator
+from peakbench.analysis.evaluation.baselines import FloorName, Floors, ReferenceCounts, ValueCounts
+from peakbench.analysis.evaluation.entries import field_entry, metric_entry, run_entry, slice_entry
+from peakbench.analysis.evaluation.timings import Timings
 from peakbench.metrics.base import Comparator, Metric
 from peakbench.parsing import read
 from peakbench.records import Completion, JSONValue, Prediction, Reference

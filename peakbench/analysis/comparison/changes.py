@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from peakbench import statistics
-from peakbench.analysis.pairing import Columns, Pairing
+from peakbench.analysis.comparison.pairing import Columns, Pairing
 from peakbench.errors import NotComparable
 from peakbench.metrics.base import Bools, Floats
 from peakbench.statistics import (

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from peakbench.analysis.comparison import Change, bracket, column_changes
-from peakbench.analysis.pairing import Columns, Pairing
-from peakbench.analysis.scoretable import ScoreTable
+from peakbench.analysis.comparison.changes import Change, bracket, column_changes
+from peakbench.analysis.comparison.pairing import Columns, Pairing
+from peakbench.analysis.comparison.scoretable import ScoreTable
 from peakbench.errors import InputError, NotComparable, TaskError, nearest
 from peakbench.metrics.base import Bools, Floats, Ints
 from peakbench.records import OUTCOMES

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from peakbench.analysis.comparison import Change, changes, with_holm
-from peakbench.analysis.costs import cost_changes, task_costs
-from peakbench.analysis.flips import Flips
-from peakbench.analysis.pairing import How, Pairing, pair
-from peakbench.analysis.scoretable import Origin, ScoreTable, read_scores
+from peakbench.analysis.comparison.changes import Change, changes, with_holm
+from peakbench.analysis.comparison.costs import cost_changes, task_costs
+from peakbench.analysis.comparison.flips import Flips
+from peakbench.analysis.comparison.pairing import How, Pairing, pair
+from peakbench.analysis.comparison.scoretable import Origin, ScoreTable, read_scores
 from peakbench.errors import InputError, MissingDependency, NotComparable, nearest
 from peakbench.store import RunDirectory
 from peakbench.tasks import FieldCost

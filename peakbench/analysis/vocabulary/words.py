@@ -9,7 +9,7 @@ with words, twenty times as many for ``fuzzy``, which compares that much faster.
 
 from __future__ import annotations
 
-from peakbench.analysis.confusion import NO_SINGLE_VALUE, NULL, OTHER, SPECIAL, UNREAD
+from peakbench.analysis.vocabulary.confusion import NO_SINGLE_VALUE, NULL, OTHER, SPECIAL, UNREAD
 from peakbench.errors import PluginError
 from peakbench.metrics.base import Comparator
 from peakbench.metrics.comparators import Exact, Fuzzy, Synonyms

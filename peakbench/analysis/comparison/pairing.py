@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from peakbench.analysis.scoretable import FieldColumns, MetricColumns, ScoreTable, shared_ids
+from peakbench.analysis.comparison.scoretable import FieldColumns, MetricColumns, ScoreTable, shared_ids
 from peakbench.errors import NotComparable, nearest
 from peakbench.metrics.base import Floats, Ints
 

@@ -17,13 +17,13 @@ from typing import Literal
 
 import numpy as np
 
-from peakbench.analysis.comparison import Change, changes, with_holm
-from peakbench.analysis.flips import Flip, Flips
-from peakbench.analysis.margins import cautious_low, gains, needed_to_tell, outcome_of
-from peakbench.analysis.pairing import Columns, Pairing, pair
-from peakbench.analysis.readings import completed, read_as
-from peakbench.analysis.scoretable import ScoreTable
-from peakbench.analysis.verdicts import EXIT_CODES, FIELD, Gated, Outcome, Shift, Verdict, in_points, points
+from peakbench.analysis.comparison.changes import Change, changes, with_holm
+from peakbench.analysis.comparison.flips import Flip, Flips
+from peakbench.analysis.comparison.pairing import Columns, Pairing, pair
+from peakbench.analysis.comparison.scoretable import ScoreTable
+from peakbench.analysis.gating.margins import cautious_low, gains, needed_to_tell, outcome_of
+from peakbench.analysis.gating.readings import completed, read_as
+from peakbench.analysis.gating.verdicts import EXIT_CODES, FIELD, Gated, Outcome, Shift, Verdict, in_points, points
 from peakbench.errors import ConfigError, NotComparable
 from peakbench.statistics import FEW_SAMPLES
 from peakbench.store import RunDirectory

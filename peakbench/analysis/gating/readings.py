@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from peakbench.analysis.scoretable import FieldColumns, MetricColumns, ScoreTable
+from peakbench.analysis.comparison.scoretable import FieldColumns, MetricColumns, ScoreTable
 from peakbench.metrics.base import Floats, Ints
 from peakbench.records import OUTCOMES
 

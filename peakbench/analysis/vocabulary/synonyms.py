@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from peakbench.analysis.confusion import Unknown
+from peakbench.analysis.vocabulary.confusion import Unknown
 from peakbench.metrics.base import Floats, Tools
 from peakbench.values import text_form
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from peakbench.analysis.pairing import Columns
+from peakbench.analysis.comparison.pairing import Columns
 from peakbench.metrics.base import Floats
 from peakbench.statistics import FEW_DIFFERENT, clopper_pearson, samples_needed
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from peakbench.analysis.baselines import FloorName
+from peakbench.analysis.evaluation.baselines import FloorName
 from peakbench.metrics.base import Floats, MetricInfo
 from peakbench.records import OUTCOMES
 from peakbench.statistics import Ratio

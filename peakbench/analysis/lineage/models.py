@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from peakbench.analysis.modelnames import NameParts, fold, read_name, read_quantization, read_size, read_stages
+from peakbench.analysis.lineage.names import NameParts, fold, read_name, read_quantization, read_size, read_stages
 from peakbench.errors import ConfigError, StoreError, nearest
 from peakbench.store import LineageRecord, RunDirectory, RunRecord
 

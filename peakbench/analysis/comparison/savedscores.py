@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 
 from peakbench import __version__
-from peakbench.analysis.scoretable import FieldColumns, MetricColumns, Origin, ScoreTable
+from peakbench.analysis.comparison.scoretable import FieldColumns, MetricColumns, Origin, ScoreTable
 from peakbench.metrics.base import Floats
 from peakbench.records import OUTCOMES
 from peakbench.store.baseline import Baseline, BaselineField, BaselineMetric, BaselineOrigin

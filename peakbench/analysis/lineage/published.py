@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from peakbench.analysis.kinship import Candidate
-from peakbench.analysis.lineage import known_lineage, lineage_record
+from peakbench.analysis.lineage.kinship import Candidate
+from peakbench.analysis.lineage.models import known_lineage, lineage_record
 from peakbench.errors import DataError, DataProblem, InputError, nearest
 
 _GIVEN = {"architecture": "family", "family": "family", "params": "parameters", "parameters": "parameters"}

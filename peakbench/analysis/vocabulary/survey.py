@@ -16,9 +16,9 @@ from itertools import islice
 
 import numpy as np
 
-from peakbench.analysis.confusion import Confusion
-from peakbench.analysis.synonyms import NEAR, open_similarity
-from peakbench.analysis.tabulation import LEFT_OUT, FieldPairs
+from peakbench.analysis.vocabulary.confusion import Confusion
+from peakbench.analysis.vocabulary.synonyms import NEAR, open_similarity
+from peakbench.analysis.vocabulary.tabulation import LEFT_OUT, FieldPairs
 from peakbench.errors import InputError, nearest
 from peakbench.metrics.base import Floats, Tools
 from peakbench.metrics.cells import CellBuilder

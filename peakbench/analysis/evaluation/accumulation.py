@@ -2,7 +2,7 @@
 
 One sample is one row. Its repeats are averaged into it first: a mean over the repeats that are scored, for pooled
 metrics of the numerators and of the denominators. A floor counts only where the score does, so both rest on the same
-samples. Where each number stands says :mod:`peakbench.analysis.layout`.
+samples. Where each number stands says :mod:`peakbench.analysis.evaluation.layout`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from peakbench.analysis.baselines import FloorName
-from peakbench.analysis.layout import Layout, Places
+from peakbench.analysis.evaluation.baselines import FloorName
+from peakbench.analysis.evaluation.layout import Layout, Places
 from peakbench.metrics.base import Bools, Cells, Floats, Ints, MetricInfo, Scores
 from peakbench.records import OUTCOMES
 from peakbench.scoring import ScoredBatch

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from peakbench.analysis.lineage import Lineage
+from peakbench.analysis.lineage.models import Lineage
 
 Kind = Literal["quantization", "training", "base run"]
 FEW_READABLE = 0.5

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from peakbench.analysis.comparison import Change
-from peakbench.analysis.flips import Flip
-from peakbench.analysis.scoretable import Origin
+from peakbench.analysis.comparison.changes import Change
+from peakbench.analysis.comparison.flips import Flip
+from peakbench.analysis.comparison.scoretable import Origin
 
 Outcome = Literal["passed", "fell", "undecided", "not comparable"]
 

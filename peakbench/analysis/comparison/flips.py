@@ -19,7 +19,7 @@ from typing import IO, Any, BinaryIO, Literal, TypeVar
 
 import numpy as np
 
-from peakbench.analysis.pairing import Pairing
+from peakbench.analysis.comparison.pairing import Pairing
 from peakbench.errors import InputError, NotComparable, StoreError
 from peakbench.metrics.base import Bools, Floats, Ints
 from peakbench.parsing import read

@@ -1,0 +1,1 @@
+"""A run in, its scores and its summary out: floors, columns, intervals, entries."""

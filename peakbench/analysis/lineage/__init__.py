@@ -1,0 +1,1 @@
+"""Where models come from, and what quantization and training did to them."""
