@@ -690,7 +690,7 @@ def test_a_real_run_fits_its_schemas_and_writes_no_key_that_they_do_not_declare(
         stem = name.removesuffix(".schema.json")
         if stem in {"run", "summary"}:
             checker.validate(json.loads((run.path / f"{stem}.json").read_text()))
-        else:
+        elif stem != "baseline":  # it has tests of its own
             lines = (run.path / f"{stem}.jsonl").read_text().splitlines()
             assert len(lines) == (6 if stem == "samples" else 12)
             for line in lines:

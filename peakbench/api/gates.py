@@ -35,7 +35,8 @@ def gate(
         metrics: metric ids, or ``field:NAME``. None: quality; weighted_score where neither side has quality.
         margin: how much may be lost, a fraction: 0.01 is one point of a hundred.
         min_samples: fewer compared samples decide nothing.
-        resamples, seed: of the intervals; 1,000 resamples or more.
+        resamples: of the intervals, 1,000 or more.
+        seed: of the resamples.
 
     Raises:
         StoreError: the run is unfinished, or the baseline is missing or damaged.

@@ -66,7 +66,8 @@ def pairs(
         runs: runs, or their directories.
         metrics: ids; None: quality, and weighted_score where a pair has no quality.
         margin: a fraction: a loss within it counts as no worse. 0.01 is one point of a hundred.
-        resamples, seed: of intervals and tests.
+        resamples: of intervals and tests.
+        seed: of the resamples.
 
     Raises:
         StoreError: a run is unfinished or damaged.

@@ -62,13 +62,14 @@ def _write_csv(path: str, found: Iterable[Confusion]) -> None:
     from pathlib import Path
 
     from peakbench.errors import InputError
+    from peakbench.store.formats import csv_cell
 
     try:
         with Path(path).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["field", "reference", "answered", "count"])
             for one in found:
-                writer.writerows([one.field, *pair, count] for pair, count in one.counts.items())
+                writer.writerows([one.field, *map(csv_cell, pair), count] for pair, count in one.counts.items())
     except OSError as error:
         raise InputError(
             f"cannot be written: {error.strerror}", where=path, hint="choose another: --csv FILE"

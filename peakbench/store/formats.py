@@ -14,7 +14,7 @@ import orjson
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict  # noqa: UP035 - pydantic reads no other before Python 3.12
 
-from peakbench.records import Completion, Failure, FailureKind, Outcome, Response, State
+from peakbench.records import Completion, Failure, FailureKind, JSONValue, Outcome, Response, State
 
 
 class ErrorLine(TypedDict):
@@ -115,6 +115,17 @@ class ScoreLine(TypedDict):
     metrics: dict[str, MetricScore]
     fields: dict[str, FieldScore]
     problem: NotRequired[ProblemLine]
+
+
+def csv_cell(value: JSONValue) -> str:
+    """Return a value for a CSV file; a text that a spreadsheet would run as a formula has ``'`` before it.
+
+    >>> csv_cell("=1+1"), csv_cell("navy"), csv_cell(-1), csv_cell(None)
+    ("'=1+1", 'navy', '-1', 'null')
+    """
+    if not isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def dump_completion(completion: Completion) -> bytes:

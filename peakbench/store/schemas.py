@@ -190,10 +190,10 @@ class Summary(TypedDict):
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return the JSON Schemas of the files of a run directory, by file name. Those of .jsonl files are of one line.
+    """Return the JSON Schemas of the files that PeakBench writes, by file name. Those of .jsonl files are of one line.
 
     >>> sorted(schemas())[:3]
-    ['responses.schema.json', 'run.schema.json', 'samples.schema.json']
+    ['baseline.schema.json', 'responses.schema.json', 'run.schema.json']
     """
     types: dict[str, Any] = {
         "run": RunRecord,
@@ -213,6 +213,6 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def write_schemas(folder: Path = FOLDER) -> None:
-    """Write the JSON Schemas of the files of a run directory."""
+    """Write the JSON Schemas of the files that PeakBench writes."""
     for name, schema in schemas().items():
         (folder / name).write_bytes(orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))

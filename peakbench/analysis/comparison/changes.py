@@ -4,7 +4,7 @@ The samples are what is drawn: a difference is taken sample by sample, and one s
 exchanges serves every metric and every field. Where two runs share no samples they are two independent draws.
 
 Sources
-    * Interval: the BCa bootstrap of :mod:`peakbench.statistics`, over pairs.
+    * Interval: of :mod:`peakbench.statistics`, over pairs: each end of BCa or Student's t, whichever lies further out.
     * p of a value: exchanging the two runs' rows of a sample at random (Fisher 1935; Edgington & Onghena 2007).
     * p of a count of right and wrong: McNemar (1947), Psychometrika 12, exact binomial.
     * Holm (1979), Scandinavian Journal of Statistics 6. A test in which nothing differs cannot reject at any level, so

@@ -26,7 +26,7 @@ from peakbench.parsing import read
 from peakbench.records import OUTCOMES, JSONValue, Reference
 from peakbench.store import JournalIndex, RunDirectory
 from peakbench.store.directory import SAMPLES
-from peakbench.store.formats import dump_line, load_line
+from peakbench.store.formats import csv_cell, dump_line, load_line
 from peakbench.store.journal import whole_lines
 
 Direction = Literal["better", "worse"]
@@ -385,13 +385,8 @@ def _write_csv(flips: Flips, out: IO[str]) -> None:
     writer = csv.writer(out)
     writer.writerow([*columns, *(f"{side}_{part}" for side in ("first", "second") for part in parts)])
     for flip in flips:
-        row: list[Any] = [_cell(flip.sample_id), _cell(flip.field), flip.direction, flip.change, flip.weight]
-        row.append(_cell(flip.reference))
+        row: list[Any] = [csv_cell(flip.sample_id), csv_cell(flip.field), flip.direction, flip.change, flip.weight]
+        row.append(csv_cell(flip.reference))
         for side in (flip.first, flip.second):
-            row += [" | ".join(map(_cell, side.answers or ())), side.outcome, side.score]
+            row += [" | ".join(map(csv_cell, side.answers or ())), side.outcome, side.score]
         writer.writerow(row)
-
-
-def _cell(value: JSONValue) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{text}" if isinstance(value, str) and text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
