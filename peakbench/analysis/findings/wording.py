@@ -1,0 +1,91 @@
+"""Numbers and names as sentences hold them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+_LONGEST, _MOST = 60, 4
+
+
+def percent(value: float) -> str:
+    """A fraction in per cent with one decimal. Rounding never makes a whole of a part, nor nothing of something.
+
+    >>> percent(0.9143), percent(0.99996), percent(0.00004), percent(1.0)
+    ('91.4 %', '99.9 %', '0.1 %', '100.0 %')
+    """
+    shown = round(value * 100, 1)
+    if shown == 100.0 and value < 1:
+        shown = 99.9
+    if shown == 0.0 and value:
+        shown = math.copysign(0.1, value)
+    return f"{shown:.1f} %"
+
+
+def points(value: float) -> str:
+    """A difference of fractions in points of a hundred, with its sign.
+
+    >>> points(0.038), points(-0.0036), points(0.0), points(-0.0001)
+    ('+3.8', '-0.4', '0.0', '-0.0')
+    """
+    shown = f"{_half_up(value * 100):+.1f}"
+    return shown if round(value, 12) else "0.0"
+
+
+def interval(low: float, high: float) -> str:
+    """The interval of a difference.
+
+    >>> interval(-0.013, 0.002)
+    '95 % interval -1.3 to +0.2'
+    """
+    return f"95 % interval {points(low)} to {points(high)}"
+
+
+def spread(values: Sequence[float]) -> str:
+    """Differences one by one, or from the least to the greatest where they are many.
+
+    >>> spread([0.038, 0.131, 0.023]), spread([0.01, 0.02, 0.03, 0.04, 0.05])
+    ('+2.3, +3.8 and +13.1', '+1.0 to +5.0')
+    """
+    ordered = sorted(values)
+    if len(ordered) > _MOST:
+        return f"{points(ordered[0])} to {points(ordered[-1])}"
+    return listed([points(value) for value in ordered])
+
+
+def name(text: str) -> str:
+    """A model's name on one line, cut where it is long.
+
+    >>> name("a  b"), len(name("x" * 500))
+    ('a b', 60)
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+
+
+def listed(items: Iterable[str], *, most: int = _MOST) -> str:
+    """Items in a sentence; beyond ``most`` they are counted.
+
+    >>> listed(["a"]), listed(["a", "b", "c"]), listed("abcdef", most=3)
+    ('a', 'a, b and c', 'a, b, c and 3 more')
+    """
+    found = list(items)
+    if len(found) > most:
+        return f"{', '.join(found[:most])} and {len(found) - most} more"
+    return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}" if found else "none"
+
+
+def count(number: int, one: str, several: str | None = None) -> str:
+    """A number of things.
+
+    >>> count(1, "pair"), count(3, "pair"), count(2, "family", "families"), count(0, "pair")
+    ('1 pair', '3 pairs', '2 families', 'no pair')
+    """
+    if number == 0:
+        return f"no {one}"
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def _half_up(value: float) -> float:
+    """Round to one decimal after taking off the noise of binary fractions, so that 87.5 - 87.2 is 0.3."""
+    return round(round(value, 9), 1)
