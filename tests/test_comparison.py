@@ -547,6 +547,7 @@ def test_the_command_takes_what_is_given_and_names_what_is_not_there(
     for arguments, words in (
         ([paths[0]], "one run alone"),
         ([*paths, "--metrics", "structured_mach"], "did you mean 'structured_match'?"),
+        ([*paths, "--metrics", "sbert_nli"], "score the runs with it first"),
         ([*paths, "--fields", "colour"], "did you mean 'color'?"),
         ([*paths, "--flips", str(tmp_path / "flips.txt")], "ends in .jsonl or .csv"),
         ([*paths, paths[0], "--flips", str(flips)], "two runs"),

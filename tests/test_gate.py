@@ -298,6 +298,13 @@ ACCIDENTS: dict[str, tuple[ScoreTable, ScoreTable, dict[str, Any], str, str]] = 
         "not comparable",
         "weighted_score: not among its scores",
     ),
+    "misspelt": (
+        table({"quality": column(ONES)}, name="new"),
+        table({"quality": column(ONES)}, name="old"),
+        {"metrics": ["qualty"]},
+        "not comparable",
+        "qualty: not among its scores; did you mean 'quality'?",
+    ),
     "no sample scored in both": (
         table({"quality": column([1.0, None] * 100)}, name="new"),
         table({"quality": column([None, 1.0] * 100)}, name="old"),
@@ -419,8 +426,9 @@ def test_the_number_needed_is_never_below_the_least_that_decides() -> None:
     assert found.verdict == "undecided"
     assert found.metrics[0].needed == 100
     assert needed_to_tell(np.zeros(10), 0.0, 0.0, margin=0.0, min_samples=100) == (None, None)
-    steps = np.array([-1.0] * 5 + [0.0] * 95)  # one in twenty loses all: no number brings that within a point
-    assert needed_to_tell(steps, 0.2, -0.05, margin=0.01, min_samples=100) == (None, None)
+    steps = np.array([-1.0] * 5 + [0.0] * 95)  # one in twenty loses all: no number brings that within a point,
+    # and (2.8016 x 0.2 / 0.04)^2 show that it has fallen
+    assert needed_to_tell(steps, 0.2, -0.05, margin=0.01, min_samples=100) == (None, 197)
 
 
 def test_as_many_as_needed_do_pass_four_times_in_five() -> None:

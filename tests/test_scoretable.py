@@ -215,6 +215,37 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
         read_scores(run)
 
 
+def test_scores_of_fewer_answers_than_the_run_has_are_refused(tmp_path: Path) -> None:
+    run = scored(tmp_path, "a", REFERENCES)
+    lines = (run.path / "scores.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    for kept in (lines[:3], []):
+        (run.path / "scores.jsonl").write_text("".join(kept), encoding="utf-8")
+        with pytest.raises(StoreError, match=f"{len(kept)} lines, where the run has 4 answers"):
+            read_scores(run)
+
+
+@pytest.mark.parametrize("value", ["7.0", "-1.0", "NaN"])
+def test_a_value_outside_its_range_is_refused(tmp_path: Path, value: str) -> None:
+    run = scored(tmp_path, "a", REFERENCES)
+    path = run.path / "scores.jsonl"
+    found = path.read_text(encoding="utf-8")
+    for old, name in (
+        ('"structured_match":{"value":1.0', "structured_match"),
+        ('"color":{"score":1.0', "color"),
+    ):
+        path.write_text(found.replace(old, old.replace("1.0", value), 1), encoding="utf-8")
+        with pytest.raises(StoreError, match=f"a value of {name} is no number"):
+            read_scores(run)
+
+
+@pytest.mark.parametrize("summary", ["{}", "[]", '{"metrics": 3}', '{"metrics": {}, "fields": {}, "run": {}}'])
+def test_a_summary_that_is_none_is_refused(tmp_path: Path, summary: str) -> None:
+    run = scored(tmp_path, "a", REFERENCES)
+    (run.path / "summary.json").write_text(summary, encoding="utf-8")
+    with pytest.raises(StoreError, match="not the summary of a run"):
+        read_scores(run)
+
+
 def test_an_unfinished_run_has_no_scores(tmp_path: Path) -> None:
     run = scored(tmp_path, "a", REFERENCES)
     (run.path / "summary.json").unlink()

@@ -69,5 +69,7 @@ def _check_answers(answers: Path, known: array[int]) -> tuple[str | None, int]:
         named = dict.fromkeys(item.sample_id for item in again if hash((item.sample_id, item.repeat)) in twice)
         problems += [DataProblem(str(answers), f"'{name}' is answered more than once") for name in named]
     if problems:
-        raise DataError(f"{len(problems)} problems in {answers}", problems=problems[:1000])
+        raise DataError(
+            f"{len(problems)} problem{'' if len(problems) == 1 else 's'} in {answers}", problems=problems[:1000]
+        )
     return model, repeats

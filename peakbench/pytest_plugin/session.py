@@ -282,7 +282,9 @@ class Session:
         for item in open_dataset(self._file(data), readers=open_registry().readers):
             (samples if isinstance(item, Sample) else problems).append(item)  # type: ignore[arg-type]
         if problems:
-            raise DataError(f"{len(problems)} problems in the data set", problems=problems)
+            raise DataError(
+                f"{len(problems)} problem{'' if len(problems) == 1 else 's'} in the data set", problems=problems
+            )
         if not isinstance(answers, Mapping):
             return replay(samples, self._file(answers))
         return replay(samples, {name: _answer(found) for name, found in answers.items()})

@@ -54,7 +54,8 @@ def load_registry(plugins: Plugins, extra: Iterable[Path | Mapping[str, Any]] = 
     if problems:
         listed = "".join(f"\n  {line}" for line in problems)
         raise RegistryError(
-            f"{len(problems)} problems in metric definitions{listed}", hint="see: peakbench metrics list"
+            f"{len(problems)} problem{'' if len(problems) == 1 else 's'} in metric definitions{listed}",
+            hint="see: peakbench metrics list",
         )
     return draft.registry(plugins)
 

@@ -62,7 +62,7 @@ def _head(one: Contrast) -> Lines:
     paired = "the same samples" if one.paired else "different samples, unpaired"
     lines = [
         f"{neutral(second.model, limit=60)} against {neutral(first.model, limit=60)}",
-        f"{one.samples:,} samples, {paired}, task {neutral(first.task_id)}",
+        f"{one.samples:,} sample{'' if one.samples == 1 else 's'}, {paired}, task {neutral(first.task_id)}",
         f"first  {neutral(first.path, limit=200)}",
         f"second {neutral(second.path, limit=200)}",
     ]

@@ -60,9 +60,11 @@ def lineage_page(found: Sequence[tuple[str, str, Lineage]]) -> Page:
 
 def _head(found: Pairs) -> Lines:
     counts = Counter(one.pair.kind for one in found.findings)
-    what = "models of a published table" if found.published else "runs"
+    n = len(found.candidates)
+    what = ("model" if found.published else "run") + ("" if n == 1 else "s")
+    what += " of a published table" if found.published else ""
     words = [f"{counts[kind]} {kind}" for kind in KINDS if counts[kind]]
-    return Lines([f"Pairs among {len(found.candidates)} {what}: {', '.join(words) or 'none'}"], kind="heading")
+    return Lines([f"Pairs among {n} {what}: {', '.join(words) or 'none'}"], kind="heading")
 
 
 def _names(candidates: Sequence[Candidate]) -> dict[str, str]:

@@ -105,6 +105,6 @@ def recorded_endpoint(
     for item in open_dataset(data):
         (samples if isinstance(item, Sample) else problems).append(item)  # type: ignore[arg-type]
     if problems:
-        raise DataError(f"{len(problems)} problems in {data}", problems=problems)
+        raise DataError(f"{len(problems)} problem{'' if len(problems) == 1 else 's'} in {data}", problems=problems)
     with ScriptedEndpoint(replay(samples, answers), latency_s=latency_s, model=model) as server:
         yield server.endpoint()

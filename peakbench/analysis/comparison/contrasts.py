@@ -215,7 +215,7 @@ def _check_names(asked: Sequence[str] | None, known: Iterable[str], what: str, t
         if name not in names:
             hint = nearest(name, names)
             if what == "metric":
-                hint += f" Score the runs with it first: peakbench score {table.origin.path} --metrics all"
+                hint = f"score the runs with it first: peakbench score {table.origin.path} --metrics all; {hint}"
             raise InputError(f"no {what} '{name}' in these runs", hint=hint)
 
 

@@ -179,7 +179,8 @@ def pair(first: ScoreTable, second: ScoreTable, *, how: How = "same") -> Pairing
         else:
             notes.append("the same samples and references; images, prompts or metadata differ")
     elif len(shared) < max(len(first.ids), len(second.ids)):
-        notes.append(f"{max(len(first.ids), len(second.ids)) - len(shared):,} samples were not asked in both runs")
+        lacking = max(len(first.ids), len(second.ids)) - len(shared)
+        notes.append(f"{lacking:,} {'sample was' if lacking == 1 else 'samples were'} not asked in both runs")
     if not shared:
         raise NotComparable("no sample is shared", where=where, hint="as independent draws: --unpaired")
     left = np.array([first.places[sample_id] for sample_id in shared], dtype=np.int64)

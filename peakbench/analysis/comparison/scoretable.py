@@ -20,7 +20,7 @@ from peakbench.errors import StoreError
 from peakbench.metrics.base import Floats
 from peakbench.records import OUTCOMES, Reference
 from peakbench.store import RunDirectory
-from peakbench.store.directory import SCORES
+from peakbench.store.directory import SCORES, SUMMARY
 
 Reduction = Literal["mean", "pooled", "rate"]
 REDUCTIONS: frozenset[str] = frozenset({"mean", "pooled", "rate"})
@@ -48,6 +48,11 @@ class MetricColumns:
     title: str = ""
     problem: str | None = None
 
+    @property
+    def sound(self) -> bool:
+        """Whether every value is a number inside the range."""
+        return _inside(self.above, self.below, self.low, self.high)
+
 
 @dataclass(frozen=True, slots=True)
 class FieldColumns:
@@ -67,6 +72,11 @@ class FieldColumns:
     def correct(self) -> Floats:
         """Share of the repeats that are correct or correct_null, shape (n,)."""
         return self.outcomes[:, _CODES["correct"]] + self.outcomes[:, _CODES["correct_null"]]
+
+    @property
+    def sound(self) -> bool:
+        """Whether every score is a number in [0, 1]."""
+        return _inside(self.score, self.asked, 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +146,23 @@ def read_scores(run: RunDirectory) -> ScoreTable:
             hint=f"finish it: peakbench run --resume --out {run.path}; or score what is there: "
             f"peakbench score {run.path}",
         )
-    entries = {name: entry for name, entry in summary["metrics"].items() if _has_rows(entry)}
-    rows = _Rows(list(entries), list(summary["fields"]))
-    rows.read(run)
+    again = f"score the run again: peakbench score {run.path}"
+    try:
+        entries = {name: entry for name, entry in summary["metrics"].items() if _has_rows(entry)}
+        rows = _Rows(list(entries), list(summary["fields"]))
+        answers, profile = summary["samples"]["answers"], summary["run"].get("profile")
+    except (KeyError, TypeError, AttributeError):
+        raise StoreError("not the summary of a run", where=str(run.path / SUMMARY), hint=again) from None
+    count = rows.read(run)
+    if count != answers:
+        words = f"{count:,} lines, where the run has {answers:,} answers"
+        raise StoreError(words, where=str(run.path / SCORES), expected="a line for each answer", hint=again)
+    metrics = {name: rows.metric(name, entry) for name, entry in entries.items()}
+    fields = {name: rows.field(name, entry) for name, entry in summary["fields"].items()}
+    odd = [name for name, one in metrics.items() if not one.sound] + [n for n, one in fields.items() if not one.sound]
+    if odd:
+        words = f"a value of {odd[0]} is no number, or lies outside its range"
+        raise StoreError(words, where=str(run.path / SCORES), hint=again)
     digests = {sample.id: reference_digest(sample.reference) for sample in run.samples()}
     record = run.run
     return ScoreTable(
@@ -152,14 +176,23 @@ def read_scores(run: RunDirectory) -> ScoreTable:
             data_fingerprint=record.data.fingerprint,
             samples=record.data.samples,
             responses_sha256=run.responses_sha256(),
-            profile=summary["run"].get("profile"),
+            profile=profile,
         ),
         ids=tuple(rows.ids),
         references=tuple(digests.get(sample_id, "") for sample_id in rows.ids),
         failed=np.array(rows.failed),
         repeats=record.repeats,
-        metrics={name: rows.metric(name, entry) for name, entry in entries.items()},
-        fields={name: rows.field(name, entry) for name, entry in summary["fields"].items()},
+        metrics=metrics,
+        fields=fields,
+    )
+
+
+def _inside(above: Floats, below: Floats, low: float | None, high: float | None) -> bool:
+    if not (np.isfinite(above).all() and np.isfinite(below).all() and (below >= 0).all()):
+        return False
+    slack = _SLACK * np.maximum(1.0, below)
+    return (low is None or bool((above >= low * below - slack).all())) and (
+        high is None or bool((above <= high * below + slack).all())
     )
 
 
@@ -168,6 +201,7 @@ def _has_rows(entry: Mapping[str, Any]) -> bool:
     return entry["reduction"] in REDUCTIONS if "reduction" in entry else not entry.get("unit")
 
 
+_SLACK = 1e-6
 _UNSCORED = (0.0, 0.0)
 _ABSENT = (0.0,) * (2 + len(OUTCOMES))
 
@@ -198,8 +232,8 @@ class _Rows:
         self._without_sums: set[str] = set()
         self._repeated = False
 
-    def read(self, run: RunDirectory) -> None:
-        """Take all lines of a run.
+    def read(self, run: RunDirectory) -> int:
+        """Take all lines of a run, and return how many there are.
 
         Raises:
             StoreError: a line is damaged.
@@ -212,6 +246,7 @@ class _Rows:
         except (KeyError, TypeError, AttributeError, ValueError):
             where, hint = f"{run.path / SCORES}:{count}", f"score the run again: peakbench score {run.path}"
             raise StoreError("not a line of scores, here or just before", where=where, hint=hint) from None
+        return count
 
     def _add(self, line: dict[str, Any]) -> None:
         if self._open and self._open[0]["sample_id"] != line["sample_id"]:

@@ -24,7 +24,7 @@ from peakbench.analysis.comparison.scoretable import ScoreTable
 from peakbench.analysis.gating.margins import cautious_low, gains, needed_to_tell, outcome_of
 from peakbench.analysis.gating.readings import completed, read_as
 from peakbench.analysis.gating.verdicts import EXIT_CODES, FIELD, Gated, Outcome, Shift, Verdict, in_points, points
-from peakbench.errors import ConfigError, NotComparable
+from peakbench.errors import ConfigError, NotComparable, nearest
 from peakbench.statistics import FEW_SAMPLES
 from peakbench.store import RunDirectory
 
@@ -243,7 +243,7 @@ class _Judge:
             best=self.best.change(gated) if self.best is not None else None,
         )
         if change.value is None:
-            return replace(gated, reasons=(_by_name(change.reason or "no value"),))
+            return replace(gated, reasons=(_by_name(change.reason or "no value") + self._meant(gated),))
         if gated.worst is not None and None in (change.low_range, change.high_range):
             reason = f"answers are missing, and the range of {gated.label} is open: there is no worst to read them as"
             return replace(gated, verdict="undecided", reasons=(reason, *self._about_missing(gated)))
@@ -302,6 +302,12 @@ class _Judge:
             yield from self._about_missing(one)
         if n < self.min_samples or alone != "passed":
             yield _needed_words(one)
+
+    def _meant(self, gated: Gated) -> str:
+        """Name the nearest where neither side has what was asked for."""
+        sides = (self.scored.pairing.first, self.scored.pairing.second)
+        known = {name for side in sides for name in (side.metrics if gated.kind == "metric" else side.fields)}
+        return "" if gated.name in known else f"; {nearest(gated.name, known)}"
 
     def _about_missing(self, one: Gated) -> Iterator[str]:
         if self.missing:

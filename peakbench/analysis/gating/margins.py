@@ -89,7 +89,11 @@ def needed_to_tell(
     wanted = [samples_needed(spread, margin), samples_needed(spread, value + margin)]
     if few_differ(steps):
         exact = _exact_needed(steps, margin, unseen)
-        wanted = [None if one is None or exact is None else max(one, exact) for one in wanted]
+        falls = value < -margin  # where the exact bound, a lower one, holds nothing up
+        wanted = [
+            one if at and falls else None if one is None or exact is None else max(one, exact)
+            for at, one in enumerate(wanted)
+        ]
     equal, seen = (None if one is None else max(one, min_samples) for one in wanted)
     return equal, seen
 

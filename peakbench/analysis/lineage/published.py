@@ -73,7 +73,7 @@ def read_table(path: str | Path) -> PublishedTable:
         except InputError as error:
             problems.append(DataProblem(where, error.what))
     if problems:
-        raise DataError(f"{len(problems)} problems in {file}", problems=problems)
+        raise DataError(f"{len(problems)} problem{'' if len(problems) == 1 else 's'} in {file}", problems=problems)
     return PublishedTable(
         str(file), tuple(candidates), {name.removesuffix("_pct"): tuple(column) for name, column in scores.items()}
     )
