@@ -373,7 +373,7 @@ def test_one_lucky_sample_does_not_open_the_gate() -> None:
     assert found.verdict == "undecided"
     assert found.metrics[0].bound == "few differ"
     assert found.metrics[0].low == pytest.approx(-0.03621669 * 0.5, abs=1e-8)
-    assert "only 1 sample of 100 differ" in " ".join(found.reasons)
+    assert "only 1 sample of 100 differs" in " ".join(found.reasons)
     # 0.5 x (1 - 0.025^(1/n)) < 0.01 from n = 183
     assert 0.5 * (1 - 0.025 ** (1 / 183)) < 0.01 < 0.5 * (1 - 0.025 ** (1 / 182))
     assert found.metrics[0].needed is not None
@@ -460,6 +460,11 @@ def test_a_failed_answer_is_read_as_the_worst() -> None:
     assert gated.best is not None
     assert gated.best.value == pytest.approx(np.mean([*new[:7], 1.0, *new[8:]]) - 0.5, abs=1e-12)
     assert gated.low == pytest.approx(gated.worst.low)
+
+
+def test_the_samples_that_differ_are_those_of_the_bound() -> None:
+    found = held([None] * 4 + [0.5] * 196, [0.5] * 200, failed=range(4))
+    assert "only 4 samples of 200 differ:" in " ".join(found.reasons)  # the four that are read as the worst
 
 
 def test_what_passes_only_without_its_failures_is_undecided() -> None:

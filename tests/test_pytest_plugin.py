@@ -340,6 +340,20 @@ def test_a_baseline_from_none_to_fallen(play: Play, pytester: pytest.Pytester, m
     done.stdout.fnmatch_lines(["saved kept/base.json: *, 120 samples; it was worse than its baseline: weighted_score*"])
 
 
+def test_a_baseline_without_what_is_to_be_gated_is_not_saved(play: Play, pytester: pytest.Pytester) -> None:
+    suite = GATED + (
+        "\ndef test_gate(run, peakbench_baseline):\n"
+        "    peakbench_baseline(run, 'base.json', metrics='weihted_score')\n"
+        "\ndef test_field(run, peakbench_baseline):\n"
+        "    peakbench_baseline(run, 'base.json', metrics='field:colour')\n"
+    )
+    done = play(suite, "--peakbench-update-baseline")
+    done.assert_outcomes(failed=2)
+    done.stdout.fnmatch_lines(["*weihted_score is not among its scores", "*did you mean 'weighted_score'?*"])
+    done.stdout.fnmatch_lines(["*no field 'colour'", "*did you mean 'color'?*"])
+    assert not (pytester.path / "base.json").exists()
+
+
 def test_other_ways_to_fail(play: Play, pytester: pytest.Pytester) -> None:
     suite = GATED + (
         """

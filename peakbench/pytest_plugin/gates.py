@@ -10,7 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from peakbench.analysis.comparison.pairing import pair
+from peakbench.analysis.comparison.scoretable import read_scores
 from peakbench.analysis.gating.judgement import Outcome, Verdict
+from peakbench.analysis.gating.verdicts import FIELD
 from peakbench.api.gates import gate, load_baseline, save_baseline
 from peakbench.errors import PeakBenchError, StoreError
 from peakbench.pytest_plugin.sharing import Shared
@@ -90,7 +93,9 @@ def saved(run: Run, file: Path, shared: Shared, *, asked: Asked, test: str, show
 
     Raises:
         StoreError: another test has saved another run there, or the run cannot be a baseline.
+        NotComparable: the run lacks what is to be gated.
     """
+    _check_gated(run, asked)
     total = run.summary["samples"]["total"]
     with (run.path / "scores.jsonl").open("rb") as scores:
         digest = hashlib.file_digest(scores, "sha256").hexdigest()
@@ -112,6 +117,14 @@ def saved(run: Run, file: Path, shared: Shared, *, asked: Asked, test: str, show
         save_baseline(run, file, overwrite=True)
         state.write_text(json.dumps({"scores": digest, "test": test, "line": line}), encoding="utf-8")
     return line
+
+
+def _check_gated(run: Run, asked: Asked) -> None:
+    """Refuse a baseline without the scores that it is there for."""
+    table = read_scores(run.directory)
+    itself = pair(table, table)
+    for name in [asked.metrics] if isinstance(asked.metrics, str) else asked.metrics or ():
+        _ = itself.field(name.removeprefix(FIELD)) if name.startswith(FIELD) else itself.metric(name)
 
 
 def _against(run: Run, file: Path, asked: Asked) -> str:

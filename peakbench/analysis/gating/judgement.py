@@ -25,6 +25,7 @@ from peakbench.analysis.gating.margins import cautious_low, gains, needed_to_tel
 from peakbench.analysis.gating.readings import completed, read_as
 from peakbench.analysis.gating.verdicts import EXIT_CODES, FIELD, Gated, Outcome, Shift, Verdict, in_points, points
 from peakbench.errors import ConfigError, NotComparable, nearest
+from peakbench.metrics.base import Floats
 from peakbench.statistics import FEW_SAMPLES
 from peakbench.store import RunDirectory
 
@@ -271,12 +272,13 @@ class _Judge:
             needed_seen=seen,
         )
         alone = self._outcome(lows[0], intervals[0][2], len(steps[0]))
-        return replace(gated, reasons=tuple(self._reasons(gated, n, int(np.count_nonzero(steps[0])), alone)))
+        return replace(gated, reasons=tuple(self._reasons(gated, n, steps[lows.index(low)], alone)))
 
     def _outcome(self, low: float, high: float, n: int) -> Outcome:
         return outcome_of(low, high, margin=self.margin, n=n, min_samples=self.min_samples)
 
-    def _reasons(self, one: Gated, n: int, differing: int, alone: Outcome) -> Iterator[str]:
+    def _reasons(self, one: Gated, n: int, steps: Floats, alone: Outcome) -> Iterator[str]:
+        """Say why; ``steps``: of the reading that the lower bound is of."""
         assert one.low is not None
         assert one.high is not None
         margin, low, high = in_points(self.margin), points(one.low), in_points(one.high)
@@ -294,10 +296,10 @@ class _Judge:
         elif alone != "passed":
             yield f"between {low} and {high} at a margin of {margin}: too few samples to tell"
         if one.bound == "few differ":
-            differ = (
-                f"only {_count(differing, 'sample')} of {n:,} differ" if differing else f"none of {n:,} samples differs"
-            )
-            yield f"{differ}: the lower bound is exact, for losses too rare to be seen"
+            differing = int(np.count_nonzero(steps))
+            words = f"only {_count(differing, 'sample')} of" if differing else "none of"
+            verb = {0: "samples differs", 1: "differs"}.get(differing, "differ")
+            yield f"{words} {len(steps):,} {verb}: the lower bound is exact, for losses too rare to be seen"
         if one.worst is not None:
             yield from self._about_missing(one)
         if n < self.min_samples or alone != "passed":
