@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from peakbench.analysis.lineage.kinship import FEW_READABLE, Candidate
 from peakbench.analysis.lineage.models import Lineage
-from peakbench.analysis.lineage.pairs import Pairs
+from peakbench.analysis.lineage.pairs import Finding, Pairs
 
 GapKind = Literal["training", "quantization", "original", "base"]
 GAP_KINDS: tuple[GapKind, ...] = ("training", "quantization", "original", "base")
@@ -89,7 +89,9 @@ class Gap:
         }
 
 
-def research(pairs: Pairs, scores: Mapping[str, float | None], metric: str) -> list[Gap]:
+def research(
+    pairs: Pairs, scores: Mapping[str, float | None], metric: str, *, higher_is_better: bool = True
+) -> list[Gap]:
     """Return what the models of some pairs lack: of each kind the greatest gain first, what nobody measured last.
 
     Args:
@@ -108,7 +110,8 @@ def research(pairs: Pairs, scores: Mapping[str, float | None], metric: str) -> l
             base = one.lineage.training if kind == "training" else ()
             gaps.append(_gap(one, kind, lacks, scores.get(one.where), gains.get((kind, base, lacks))))
     gaps += _unfounded(pairs, scores)
-    return sorted(gaps, key=_order)
+    sign = 1 if higher_is_better else -1
+    return sorted(gaps, key=lambda gap: _order(gap, sign))
 
 
 def gains_of(pairs: Pairs, metric: str) -> dict[Key, Gain]:
@@ -124,7 +127,7 @@ def gains_of(pairs: Pairs, metric: str) -> dict[Key, Gain]:
             continue
         first, second = one.base.lineage, one.other.lineage
         stages = first.training if one.pair.kind == "training" else ()
-        added = "+".join(second.training[len(stages) :]) if one.pair.kind == "training" else second.quantization
+        added = added_stages(one) if one.pair.kind == "training" else second.quantization
         key = (one.pair.kind, stages, added)
         value = next((held.change.value for held in one.metrics if held.change.name == metric), None)
         if value is None or not one.pair.clean:
@@ -139,6 +142,11 @@ def gains_of(pairs: Pairs, metric: str) -> dict[Key, Gain]:
         )
         for key, found in ((key, values.get(key, [])) for key in dict.fromkeys([*values, *aside]))
     }
+
+
+def added_stages(one: Finding) -> str:
+    """Return the stages that the other model of a training pair has beyond its base."""
+    return "+".join(one.other.lineage.training[len(one.base.lineage.training) :])
 
 
 def _leading(known: Sequence[Candidate], scores: Mapping[str, float | None]) -> Iterable[Candidate]:
@@ -189,11 +197,10 @@ def _unfounded(pairs: Pairs, scores: Mapping[str, float | None]) -> Iterable[Gap
             yield Gap(
                 one.name, one.where, "original", f"{model} {stages}, unquantized", scores.get(one.where), None, None
             )
-        if lineage.training and place not in found["training"]:
-            form = f", {lineage.quantization}" if lineage.quantized else ""
-            yield Gap(one.name, one.where, "base", f"{model} {RELEASED}{form}", scores.get(one.where), None, None)
+        if lineage.training and not lineage.quantized and place not in found["training"]:
+            yield Gap(one.name, one.where, "base", f"{model} {RELEASED}", scores.get(one.where), None, None)
 
 
-def _order(gap: Gap) -> tuple[int, bool, float, float]:
+def _order(gap: Gap, sign: int) -> tuple[int, bool, float, float]:
     gain = gap.measured.median if gap.measured else 0.0
-    return GAP_KINDS.index(gap.kind), gap.measured is None, -round(gain, 12), -(gap.score or 0.0)
+    return GAP_KINDS.index(gap.kind), gap.measured is None, -sign * round(gain, 12), -sign * (gap.score or 0.0)

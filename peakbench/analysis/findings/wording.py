@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from peakbench.analysis.leaderboard.standings import Score
+
 _LONGEST, _MOST = 60, 4
 
 
@@ -32,6 +34,24 @@ def points(value: float) -> str:
     return shown if round(value, 12) else "0.0"
 
 
+def distance(value: float) -> str:
+    """How far two fractions are apart, in points of a hundred.
+
+    >>> distance(0.018), distance(-0.0204)
+    ('1.8', '2.0')
+    """
+    return points(abs(value)).lstrip("+-")
+
+
+def share(value: float) -> str:
+    """A share in per cent, without a decimal where it is whole.
+
+    >>> share(0.99), share(0.085), share(1.0)
+    ('99 %', '8.5 %', '100 %')
+    """
+    return percent(value).replace(".0 %", " %")
+
+
 def interval(low: float, high: float) -> str:
     """The interval of a difference.
 
@@ -39,6 +59,17 @@ def interval(low: float, high: float) -> str:
     '95 % interval -1.3 to +0.2'
     """
     return f"95 % interval {points(low)} to {points(high)}"
+
+
+def within(score: Score | None) -> str:
+    """The interval of a score in brackets; nothing where it has none.
+
+    >>> within(Score(0.9, 0.881, 0.919)), within(Score(0.9))
+    (' (95 % interval 88.1 to 91.9)', '')
+    """
+    if score is None or score.low is None or score.high is None:
+        return ""
+    return f" (95 % interval {percent(score.low)[:-2]} to {percent(score.high)[:-2]})"
 
 
 def spread(values: Sequence[float]) -> str:
@@ -61,6 +92,15 @@ def name(text: str) -> str:
     """
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+
+
+def metric_name(metric: str) -> str:
+    """A metric in words, also where it is named after a column.
+
+    >>> metric_name("weighted"), metric_name("weighted_score"), metric_name("quality")
+    ('weighted score', 'weighted score', 'quality')
+    """
+    return {"weighted": "weighted score", "sbert_nli": "SBERT+NLI score"}.get(metric, metric.replace("_", " "))
 
 
 def listed(items: Iterable[str], *, most: int = _MOST) -> str:
