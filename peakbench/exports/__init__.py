@@ -1,0 +1,1 @@
+"""Runs for other programs: tables in files, and spans for OpenTelemetry."""
