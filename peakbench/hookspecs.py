@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from peakbench.client.base import EndpointProvider
 from peakbench.datasets import Reader
+from peakbench.destinations import Destination
 from peakbench.metrics.base import ComparatorKind, MetricKind
+from peakbench.sections import ReportSection
 from peakbench.tasks import Task
+
+if TYPE_CHECKING:  # a room far above this one, which is only loaded where a page is written
+    from peakbench.report.html.source import ReportSource
 
 PROJECT = "peakbench"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -50,3 +55,13 @@ def peakbench_readers() -> Iterable[Reader]:  # type: ignore[empty-body]
 @hookspec
 def peakbench_endpoints() -> Iterable[EndpointProvider]:  # type: ignore[empty-body]
     """Endpoints by name, started for a run and stopped after it."""
+
+
+@hookspec
+def peakbench_report_sections(run: ReportSource) -> Iterable[ReportSection]:  # type: ignore[empty-body]
+    """Sections of a run's page, asked for when it is written. ``run.second`` is set on the page of a comparison."""
+
+
+@hookspec
+def peakbench_destinations() -> Iterable[Destination]:  # type: ignore[empty-body]
+    """Places that a run can be exported to: by file ending, or by a ``name:`` in front of the target."""

@@ -22,7 +22,9 @@ if TYPE_CHECKING:  # the command line asks this room for commands at every start
 
     from peakbench.client.base import EndpointProvider
     from peakbench.datasets import Reader
+    from peakbench.destinations import Destination
     from peakbench.metrics.base import ComparatorKind, MetricKind
+    from peakbench.sections import ReportSection
     from peakbench.tasks import Task
 
 PROJECT = "peakbench"
@@ -41,8 +43,27 @@ BUILTIN = PROJECT
 
 
 @dataclass(frozen=True, slots=True)
+class SectionWriter:
+    """A plugin's function that writes sections of a page; called with the run, a ``ReportSource``.
+
+    Raises:
+        PluginError: it returned something else than sections. What it raises itself is passed on.
+    """
+
+    name: str
+    function: Callable[..., Iterable[object] | None]
+    takes_run: bool
+
+    def __call__(self, run: Any) -> tuple[ReportSection, ...]:
+        from peakbench.sections import ReportSection
+
+        given = self.function(run) if self.takes_run else self.function()
+        return _checked("report_sections", given, (ReportSection,))
+
+
+@dataclass(frozen=True, slots=True)
 class Offers:
-    """What one plugin offers, one tuple a hook."""
+    """What one plugin offers, one tuple a hook; ``report_sections`` holds what is called when a page is written."""
 
     metric_kinds: tuple[MetricKind, ...] = ()
     metric_definitions: tuple[Path | Mapping[str, Any], ...] = ()
@@ -50,6 +71,8 @@ class Offers:
     tasks: tuple[Path | Task, ...] = ()
     readers: tuple[Reader, ...] = ()
     endpoints: tuple[EndpointProvider, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+    report_sections: tuple[SectionWriter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +211,7 @@ def _offered() -> dict[str, tuple[type, ...]]:
     """What the items that a hook returns must be; the hook is named ``peakbench_`` and the key."""
     from peakbench.client.base import EndpointProvider
     from peakbench.datasets import Reader
+    from peakbench.destinations import Destination
     from peakbench.metrics.base import ComparatorKind, MetricKind
     from peakbench.tasks import Task
 
@@ -198,6 +222,7 @@ def _offered() -> dict[str, tuple[type, ...]]:
         "tasks": (Path, Task),
         "readers": (Reader,),
         "endpoints": (EndpointProvider,),
+        "destinations": (Destination,),
     }
 
 
@@ -210,12 +235,13 @@ def _offers(manager: pluggy.PluginManager, name: str, plugin: object) -> Offers:
             if caller.spec is None:
                 raise PluginError(
                     f"implements '{caller.name}', which is not a hook of PeakBench; "
-                    + nearest(caller.name, (f"{PROJECT}_{key}" for key in offered))
+                    + nearest(caller.name, (f"{PROJECT}_{key}" for key in (*offered, "report_sections")))
                 )
         given = {key: _ask(manager, plugin, key, kinds) for key, kinds in offered.items()}
-        if not any(items is not None for items in given.values()):
+        sections = _sections(manager, plugin)
+        if sections is None and not any(items is not None for items in given.values()):
             raise PluginError("implements no hook; mark its functions with peakbench.hookimpl")
-        return Offers(**{key: items or () for key, items in given.items()})
+        return Offers(**{key: items or () for key, items in given.items()}, report_sections=sections or ())
     except BaseException:
         if manager.has_plugin(name):
             manager.unregister(name=name)
@@ -224,19 +250,40 @@ def _offers(manager: pluggy.PluginManager, name: str, plugin: object) -> Offers:
 
 def _ask(manager: pluggy.PluginManager, plugin: object, key: str, kinds: tuple[type, ...]) -> tuple[Any, ...] | None:
     """Call one hook of one plugin and check what it returns; None where the plugin does not implement it."""
+    found = _implemented(manager, plugin, key)
+    return None if found is None else _checked(key, found[0](), kinds)
+
+
+def _implemented(
+    manager: pluggy.PluginManager, plugin: object, key: str
+) -> tuple[Callable[..., Iterable[object] | None], tuple[str, ...]] | None:
+    """Return the function by which a plugin implements a hook, with the arguments it takes."""
     hook = f"{PROJECT}_{key}"
     impl = next((i for i in getattr(manager.hook, hook).get_hookimpls() if i.plugin is plugin), None)
     if impl is None:
         return None
     if impl.hookwrapper or impl.wrapper:
         raise PluginError(f"'{hook}' is a wrapper; PeakBench asks each plugin on its own, so nothing can be wrapped")
-    function: Callable[[], Iterable[object] | None] = impl.function
-    items = tuple(function() or ())
+    return impl.function, tuple(impl.argnames)
+
+
+def _checked(key: str, given: Iterable[object] | None, kinds: tuple[type, ...]) -> tuple[Any, ...]:
+    items = tuple(given or ())
     for item in items:
         if not isinstance(item, kinds):
             expected = " or ".join(kind.__name__ for kind in kinds)
-            raise PluginError(f"'{hook}' returned {type(item).__name__}; expected items of {expected}")
+            raise PluginError(f"'{PROJECT}_{key}' returned {type(item).__name__}; expected items of {expected}")
     return items
+
+
+def _sections(manager: pluggy.PluginManager, plugin: object) -> tuple[SectionWriter, ...] | None:
+    """Return what writes a plugin's sections; unlike the other hooks it is called later, with the run of a page."""
+    found = _implemented(manager, plugin, "report_sections")
+    if found is None:
+        return None
+    function, arguments = found
+    name = f"{getattr(function, '__module__', '')}.{getattr(function, '__name__', '')}"
+    return (SectionWriter(name, function, bool(arguments)),)
 
 
 def _reason(error: BaseException) -> str:

@@ -153,3 +153,8 @@ def plain_values(values: Mapping[str, Any]) -> list[tuple[str, str]]:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         found.append((name, neutral(text, limit=300)))
     return found
+
+
+def has_template(name: str) -> bool:
+    """Whether a file of that name ships in ``templates/``."""
+    return (HERE / "templates" / name).is_file()
