@@ -26,8 +26,11 @@ def findings_page(found: Findings, *, most: int = 20) -> Page:
     """
     page = Page()
     page.add(Lines(["Key findings"], kind="heading"))
-    page.add(Lines(list(sentences(one for one in found if one.strength != "open"))))
-    page.add(Lines(list(sentences(one for one in found if one.strength == "open")), "What the data cannot say"))
+    for group in dict.fromkeys(one.group for one in found):
+        of = [one for one in found if one.group == group]
+        page.add(Lines(list(sentences(one for one in of if one.strength != "open")), neutral(group, limit=200)))
+        title = f"What the data cannot say{f': {neutral(group, limit=200)}' if group else ''}"
+        page.add(Lines(list(sentences(one for one in of if one.strength == "open")), title))
     for block in research_blocks(found, most=most):
         page.add(block)
     used = [one.strength for one in found]
@@ -35,15 +38,22 @@ def findings_page(found: Findings, *, most: int = 20) -> Page:
     return page
 
 
-def sentences(found: Iterable[Finding]) -> Iterable[str]:
-    """Yield each finding's sentence as text that a terminal only prints; how much it claims stands behind it."""
+def sentences(found: Iterable[Finding], *, groups: bool = False) -> Iterable[str]:
+    """Yield each finding's sentence as text that a terminal only prints; how much it claims stands behind it.
+
+    Args:
+        groups: begin with the group that it is of.
+    """
     for one in found:
-        yield neutral(one.sentence, limit=_LONGEST) + ("" if one.strength in ("fact", "open") else f" ({one.strength})")
+        start = f"{neutral(one.group, limit=60)}: " if groups and one.group else ""
+        claim = "" if one.strength in ("fact", "open") else f" ({one.strength})"
+        yield f"{start}{neutral(one.sentence, limit=_LONGEST)}{claim}"
 
 
 def first_findings(found: Findings, count: int = 5) -> Lines:
     """The findings to read first, as one block."""
-    return Lines(list(sentences(found.first(count))), "Key findings")
+    several = len({one.group for one in found}) > 1
+    return Lines(list(sentences(found.first(count), groups=several)), "Key findings")
 
 
 def research_blocks(found: Findings, *, most: int = 20) -> Iterable[Table | Lines]:

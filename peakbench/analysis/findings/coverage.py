@@ -25,7 +25,7 @@ def refused(found: GroupReading) -> Iterator[Finding]:
             published = "" if one.published_rank is None else f", published as number {one.published_rank},"
             yield Finding(
                 "refused",
-                f"{name(one.model)}{published} has a {listed(cannot)}, which {verb} refused{rank}.",
+                f"{found.label(one)}{published} has a {listed(cannot)}, which {verb} refused{rank}.",
                 {
                     "model": one.model,
                     "where": one.path,
@@ -57,7 +57,9 @@ def readable(found: GroupReading) -> Iterator[Finding]:
         "never": [scored(one) for one in never],
     }
     sentence = (
-        f"{share(known[0][1])} of the answers of {name(known[0][0].model)} are JSON."
+        f"All {len(known)} models always answer with JSON."
+        if 1 < len(known) == len(always)
+        else f"{share(known[0][1])} of the answers of {found.label(known[0][0])} are JSON."
         if len(known) == 1
         else f"Of {len(known)} models {listed(parts)}."
     )
@@ -116,13 +118,13 @@ def above_floor(found: GroupReading) -> Iterator[Finding]:
     if first.skill is not None:
         evidence["best_skill"] = first.skill.value
         words += (
-            f"; {name(first.model)} makes {percent(first.skill.value)}{within(first.skill)} of what is left above it"
+            f"; {found.label(first)} makes {percent(first.skill.value)}{within(first.skill)} of what is left above it"
         )
     if judged and all(one.skill is not None and one.skill.certain for one in judged):
         below = [one for one in judged if one not in certain]
         if below:
             verb = "is" if len(below) == 1 else "are"
-            words += f"; {listed([name(one.model) for one in below])} {verb} not above it for sure"
+            words += f"; {listed([found.label(one) for one in below])} {verb} not above it for sure"
         elif len(judged) > 1:
             words += f"; all {len(judged)} models are above it"
         evidence["not_above"] = [one.model for one in below]
@@ -157,13 +159,13 @@ def unknown(found: GroupReading) -> Iterator[Finding]:
             {"fields": []},
             "open",
         )
-    slow = [one.model for one in found.usable if one.throughput is None]
+    slow = [one for one in found.usable if one.throughput is None]
     if slow:
         yield Finding(
             "open",
             f"How fast {count(len(slow), 'model is', 'models are')} cannot be said "
-            f"({listed([name(model) for model in slow])}): no throughput is given.",
-            {"models": slow},
+            f"({listed([found.label(one) for one in slow])}): no throughput is given.",
+            {"models": [one.model for one in slow]},
             "open",
         )
 

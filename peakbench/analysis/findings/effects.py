@@ -8,7 +8,7 @@ for it to show anything in general. All else is worded as what was seen in so ma
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from peakbench.analysis.comparison.changes import Change
 from peakbench.analysis.findings.research import RELEASED, added_stages
 from peakbench.analysis.findings.statements import Finding, Kind, Strength
-from peakbench.analysis.findings.wording import count, interval, listed, metric_name, name, percent, points, spread
+from peakbench.analysis.findings.wording import count, interval, labels, listed, metric_name, percent, points, spread
 from peakbench.analysis.lineage.names import fold
 from peakbench.analysis.lineage.pairs import Finding as PairFinding
 from peakbench.analysis.lineage.pairs import Pairs, mean_interval
@@ -39,10 +39,14 @@ _ASIDE = (
 
 @dataclass(slots=True)
 class Group:
-    """Pairs in which the same was added. ``clean``: with their change; ``aside``: flagged, or without a number."""
+    """Pairs in which the same was added.
+
+    ``clean``: with their change. ``aside``: flagged, or without a number. ``labels``: what models are called, by place.
+    """
 
     clean: list[tuple[PairFinding, Change]] = field(default_factory=list)
     aside: list[PairFinding] = field(default_factory=list)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def add(self, one: PairFinding, metric: str) -> None:
         """Sort a pair in."""
@@ -67,11 +71,12 @@ class Group:
 def quantization(pairs: Pairs, metric: str) -> Iterator[Finding]:
     """Yield what quantization cost: over all pairs, and by format where there are several with two pairs or more."""
     formats: dict[str, Group] = {}
-    every = Group()
+    called = labels((one.where, one.name) for one in pairs.candidates)
+    every = Group(labels=called)
     for one in pairs:
         if one.pair.kind == "quantization":
             every.add(one, metric)
-            formats.setdefault(one.other.lineage.quantization, Group()).add(one, metric)
+            formats.setdefault(one.other.lineage.quantization, Group(labels=called)).add(one, metric)
     if not every.clean and not every.aside:
         return
     several = len([one for one in formats.values() if one.clean]) > 1
@@ -95,10 +100,11 @@ def quantization(pairs: Pairs, metric: str) -> Iterator[Finding]:
 def training(pairs: Pairs, metric: str) -> Iterator[Finding]:
     """Yield what each chain of stages added to models of one stage, most pairs first, and what no pair isolates."""
     groups: dict[tuple[tuple[str, ...], str], Group] = {}
+    called = labels((one.where, one.name) for one in pairs.candidates)
     for one in pairs:
         if one.pair.kind == "training":
             key = (one.base.lineage.training, added_stages(one))
-            groups.setdefault(key, Group()).add(one, metric)
+            groups.setdefault(key, Group(labels=called)).add(one, metric)
     for (before, added), group in sorted(groups.items(), key=lambda item: -len(item[1].clean)):
         subject = f"{added} after {'+'.join(before)}" if before else f"{added} on models {RELEASED}"
         yield _sentence("training", subject, group, metric)
@@ -128,7 +134,7 @@ def _sentence(kind: Kind, subject: str, group: Group, metric: str) -> Finding:
         return Finding(kind, sentence, evidence, "open")
     left = _by_name(group) + (f" {_left(group.aside)}." if group.aside else "")
     if len(values) == 1:
-        words, strength = _single(*group.clean[0])
+        words, strength = _single(*group.clean[0], group.labels)
         return Finding(kind, f"{subject}: {words}{left}", evidence, strength)
     mean, half = mean_interval(values)
     low, high = (None, None) if half is None else (mean - half, mean + half)
@@ -177,13 +183,12 @@ def _direction(values: Sequence[float]) -> str:
     return f"is {listed(parts)} of {len(values)} pairs"
 
 
-def _single(one: PairFinding, change: Change) -> tuple[str, Strength]:
+def _single(one: PairFinding, change: Change, called: Mapping[str, str]) -> tuple[str, Strength]:
     assert change.value is not None
     assert change.first is not None
     assert change.second is not None
-    models = (
-        f"from {percent(change.first)} ({name(one.base.name)}) to {percent(change.second)} ({name(one.other.name)})"
-    )
+    base, other = called[one.base.where], called[one.other.where]
+    models = f"from {percent(change.first)} ({base}) to {percent(change.second)} ({other})"
     words = f"one pair, {models}: {points(change.value)} points"
     if change.low is None or change.high is None:
         return f"{words}; without samples there is no interval, and one pair is no rule.", "observed"
@@ -206,8 +211,8 @@ def _left(aside: Sequence[PairFinding], *, first: bool = False) -> str:
     """Say how many pairs are set aside, and why."""
     reasons: Counter[str] = Counter()
     for one in aside:
-        words = {next((short for start, short in _ASIDE if flag.startswith(start)), flag) for flag in one.pair.flags}
-        reasons.update(words or {one.reason or "a score is missing or impossible"})
+        words = [next((short for start, short in _ASIDE if flag.startswith(start)), flag) for flag in one.pair.flags]
+        reasons.update(dict.fromkeys(words or [one.reason or "a score is missing or impossible"]))
     more = "" if first else " more"
     subject = f"{len(aside)}{more} {'pair is' if len(aside) == 1 else 'pairs are'} set aside"
     if len(aside) == 1:

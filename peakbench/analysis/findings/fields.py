@@ -26,10 +26,11 @@ def fields(found: GroupReading) -> Iterator[Finding]:
     idle = [field for field in names if all(_within_floor(one.fields[field], floors[field]) for one in models)]
     if idle:
         shown = [f"{name(field)} (floor {percent(floors[field] or 0.0)})" for field in idle]
-        who = "its score is" if len(models) == 1 else f"of all {len(models)} models the scores are"
+        verb = "says" if len(idle) == 1 else "say"
+        who = "the score is" if len(models) == 1 else f"the scores of all {len(models)} models are"
         yield Finding(
             "fields",
-            f"In {listed(shown)} {who} not above what an answer without a model has, for sure.",
+            f"{listed(shown)} {verb} little: {who} not surely above what an answer without a model has.",
             {
                 "fields": {
                     field: {"floor": floors[field], "scores": {one.path: _ends(one.fields[field]) for one in models}}

@@ -14,7 +14,6 @@ from peakbench.analysis.findings.research import Gap, research
 from peakbench.analysis.findings.sizes import sizes
 from peakbench.analysis.findings.speed import speeds
 from peakbench.analysis.findings.statements import KINDS, Finding, Findings
-from peakbench.analysis.findings.wording import name
 from peakbench.analysis.leaderboard.published import metric_id
 from peakbench.analysis.leaderboard.standings import Leaderboard
 from peakbench.analysis.lineage.pairs import Pairs
@@ -27,14 +26,14 @@ def findings(board: Leaderboard, pairs: Pairs | Sequence[Pairs] = ()) -> Finding
         board: ranked models.
         pairs: of the same runs or tables, for what quantization and training did; of runs by the board's metric.
 
-    Every group is read by itself; where there are several, a sentence begins with the group that it is of.
+    Every group is read by itself; where there are several, a finding names the group that it is of.
     """
     every = [pairs] if isinstance(pairs, Pairs) else list(pairs)
     groups = [GroupReading(board, number) for number in range(len(board.groups))]
     found: list[Finding] = []
     for one in groups:
         label = one.group.title if len(groups) > 1 else ""
-        found += _labelled(_of_group(one, _of(every, one)), label)
+        found += [replace(each, group=label) for each in _of_group(one, _of(every, one))]
     gaps: list[Gap] = []
     for several in every:
         metric = _metric(several, board.metric)
@@ -42,7 +41,7 @@ def findings(board: Leaderboard, pairs: Pairs | Sequence[Pairs] = ()) -> Finding
             continue
         titles = [one.group.title for one in groups if _of([several], one) is not None]
         label = " and ".join(titles) if len(groups) > 1 else ""
-        found += _labelled([*quantization(several, metric), *training(several, metric)], label)
+        found += [replace(each, group=label) for each in (*quantization(several, metric), *training(several, metric))]
         scores = {one.path: one.score.value for group in groups for one in group.usable if one.score is not None}
         gaps += research(several, scores, metric, higher_is_better=board.higher_is_better)
     order = {kind: place for place, kind in enumerate(KINDS)}
@@ -71,12 +70,3 @@ def _metric(pairs: Pairs, metric: str) -> str | None:
     """The name that the board's metric has among the pairs."""
     names = {held.change.name for one in pairs for held in one.metrics}
     return next((one for one in sorted(names) if metric in (one, metric_id(one))), metric if not names else None)
-
-
-def _labelled(found: Iterable[Finding], label: str) -> Iterator[Finding]:
-    for one in found:
-        yield (
-            replace(one, sentence=f"{name(label)}: {one.sentence}", evidence={"group": label, **one.evidence})
-            if label
-            else one
-        )

@@ -26,10 +26,10 @@ def best(found: GroupReading) -> Iterator[Finding]:
         "best": scored(first),
         "ranked": len(ranked),
     }
-    words = f"{name(first.model)} has the best {what}, {percent(value(first))}{within(first.score)}"
+    words = f"{found.label(first)} has the best {what}, {percent(value(first))}{within(first.score)}"
     if not others:
         yield Finding(
-            "best", f"{name(first.model)} is the only model with a {what}: {percent(value(first))}.", evidence, "fact"
+            "best", f"{found.label(first)} is the only model with a {what}: {percent(value(first))}.", evidence, "fact"
         )
         return
     second = others[0]
@@ -45,18 +45,18 @@ def best(found: GroupReading) -> Iterator[Finding]:
             if found.group.rule == "paired"
             else "their intervals overlap with its own"
         )
-        names = listed([name(one.model) for one in tied])
+        names = listed([found.label(one) for one in tied])
         sentence = f"{words}, but is not alone at the top: {names} cannot be told apart from it ({reason})."
         yield Finding("best", sentence, evidence, "observed")
         return
     if told is not None and told.low is not None and told.high is not None:
         ahead = (-told.high, -told.low) if found.board.higher_is_better else (told.low, told.high)
         reason = (
-            f"over the same {told.n:,} samples it is {distance(told.value)} points ahead of {name(second.model)}, "
+            f"over the same {told.n:,} samples it is {distance(told.value)} points ahead of {found.label(second)}, "
             f"the next ({interval(*ahead)}; p corrected over all {count(len(found.comparisons), 'comparison')})"
         )
     else:
-        reason = f"its interval lies clear of that of {name(second.model)}, the next ({percent(value(second))})"
+        reason = f"its interval lies clear of that of {found.label(second)}, the next ({percent(value(second))})"
     yield Finding("best", f"{words}, and is alone at the top: {reason}.", evidence, "shown")
 
 
@@ -66,12 +66,13 @@ def _by_value(found: GroupReading, words: str, evidence: dict[str, Any]) -> Find
     equal = [one for one in others if round(found.gain(first, one), 9) == 0]
     rest = [one for one in others if one not in equal]
     if equal:
-        words += f", together with {listed([name(one.model) for one in equal])}"
+        words += f", together with {listed([found.label(one) for one in equal])}"
     if rest:
         after = [one for one in rest if round(found.gain(rest[0], one), 9) == 0]
         gap = found.gain(first, rest[0])
+        names = listed([found.label(one) for one in after])
         evidence |= {"next": [scored(one) for one in after], "ahead": gap}
-        words += f", {distance(gap)} points ahead of {listed([name(one.model) for one in after])} ({percent(value(rest[0]))})"
+        words += f", {distance(gap)} points ahead of {names} ({percent(value(rest[0]))})"
     evidence["equal"] = [scored(one) for one in equal]
     return Finding(
         "best",

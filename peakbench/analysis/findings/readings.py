@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from peakbench.analysis.findings.wording import labels
 from peakbench.analysis.leaderboard.ranking import overlap
 from peakbench.analysis.leaderboard.standings import Group, Leaderboard, Standing, Told
 from peakbench.analysis.lineage.kinship import FEW_READABLE
@@ -31,6 +32,15 @@ class GroupReading:
     def all(self) -> tuple[Standing, ...]:
         """Every standing of a model."""
         return self.board.of(self.number)
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """What each standing is called in a sentence, by its path."""
+        return labels((one.path, one.model) for one in self.all)
+
+    def label(self, one: Standing) -> str:
+        """What a standing is called in a sentence."""
+        return self.labels[one.path]
 
     @cached_property
     def usable(self) -> tuple[Standing, ...]:

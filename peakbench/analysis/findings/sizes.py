@@ -84,7 +84,7 @@ def _larger(found: GroupReading, pairs: list[tuple[str, Standing, Standing]]) ->
         _, small, large = pairs[0]
         told = found.told(small, large)
         words = (
-            f"{name(large.model)} ({percent(value(large))}) against the smaller {name(small.model)} "
+            f"{found.label(large)} ({percent(value(large))}) against the smaller {found.label(small)} "
             f"({percent(value(small))}): {points(values[0])} points"
         )
         if told is not None:
@@ -140,8 +140,8 @@ def _trained_small(found: GroupReading) -> Finding | None:
     told = found.told(small, large)
     shown = told is not None and told.apart
     words = (
-        f"A small model with training can pass a larger one without: {name(small.model)} ({percent(value(small))}) is "
-        f"{distance(gain)} points above {name(large.model)} ({percent(value(large))})"
+        f"A small model with training can pass a larger one without: {found.label(small)} ({percent(value(small))}) is "
+        f"{distance(gain)} points above {found.label(large)} ({percent(value(large))})"
     )
     if told is not None:
         words += ", told apart over the same samples" if shown else ", which is not beyond chance"

@@ -8,7 +8,7 @@ from typing import Any
 
 from peakbench.analysis.findings.readings import GroupReading, value
 from peakbench.analysis.findings.statements import Finding
-from peakbench.analysis.findings.wording import listed, name, percent
+from peakbench.analysis.findings.wording import listed, percent
 from peakbench.analysis.leaderboard.standings import Standing
 from peakbench.analysis.lineage.pairs import Pairs
 
@@ -18,7 +18,7 @@ def speeds(found: GroupReading, pairs: Pairs | None) -> Iterator[Finding]:
     timed = [one for one in found.usable if _speed(one) > 0]
     front = [one for one in timed if not any(_beats(found, other, one) for other in timed)]
     if len(timed) > 1:
-        shown = [f"{name(one.model)} ({percent(value(one))}, {_speed(one):.1f} samples/s)" for one in front]
+        shown = [f"{found.label(one)} ({percent(value(one))}, {_speed(one):.1f} samples/s)" for one in front]
         yield Finding(
             "speed",
             f"Of {len(timed)} models with a known speed no other is both as good and as fast as "

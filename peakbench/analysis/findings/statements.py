@@ -50,12 +50,14 @@ class Finding:
         sentence: plain text; names of models in it are cut where they are long, and may hold anything.
         evidence: JSON values: every number of the sentence, scores as fractions, names in full.
         strength: how much is claimed, see :data:`STRENGTHS`.
+        group: title of the group that it is of; empty where the leaderboard has one group only.
     """
 
     kind: Kind
     sentence: str
     evidence: Mapping[str, Any]
     strength: Strength
+    group: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -63,6 +65,7 @@ class Finding:
             "kind": self.kind,
             "sentence": self.sentence,
             "strength": self.strength,
+            "group": self.group,
             "evidence": dict(self.evidence),
         }
 
@@ -116,5 +119,8 @@ class Findings:
         return pd.DataFrame.from_records([one.as_dict() for one in self.research])
 
     def _repr_html_(self) -> str:
-        items = "".join(f"<li>{html.escape(one.sentence)} <i>({one.strength})</i></li>" for one in self.findings)
-        return f"<ul>{items}</ul>"
+        items = []
+        for one in self.findings:
+            start = f"{html.escape(one.group)}: " if one.group else ""
+            items.append(f"<li>{start}{html.escape(one.sentence)} <i>({one.strength})</i></li>")
+        return f"<ul>{''.join(items)}</ul>"

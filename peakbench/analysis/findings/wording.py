@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 
 from peakbench.analysis.leaderboard.standings import Score
 
@@ -92,6 +94,23 @@ def name(text: str) -> str:
     """
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+
+
+def labels(places: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """What each of some models is called, by where it stands: its name, and its place too where it shares the name.
+
+    >>> labels([("runs/a", "m"), ("runs/b", "m"), ("runs/c", "n")])
+    {'runs/a': 'm in a', 'runs/b': 'm in b', 'runs/c': 'n'}
+    """
+    known = dict(places)
+    names = Counter(known.values())
+    ends = Counter((model, PurePath(where).name) for where, model in known.items())
+    found = {}
+    for where, model in known.items():
+        place = PurePath(where).name
+        end = place if ends[model, place] == 1 else where
+        found[where] = name(model) if names[model] == 1 else f"{name(model)} in {name(end)}"
+    return found
 
 
 def metric_name(metric: str) -> str:
