@@ -14,6 +14,7 @@ from typing import Any
 
 from peakbench.client.base import Endpoint, EndpointProvider
 from peakbench.datasets import Reader
+from peakbench.destinations import Destination
 from peakbench.errors import RegistryError
 from peakbench.hookspecs import hookimpl
 from peakbench.metrics.base import ComparatorKind, MetricKind
@@ -134,6 +135,20 @@ def peakbench_endpoints() -> Iterable[EndpointProvider]:
             notice="No model is asked: recorded answers to a small data set inside the package are replayed "
             "by a scripted endpoint on this machine. Name your own server with --endpoint and --model.",
         )
+    ]
+
+
+@hookimpl
+def peakbench_destinations() -> Iterable[Destination]:
+    """Return the places that a run can be exported to."""
+    from peakbench.exports import files, otlp
+
+    return [
+        Destination("csv", files.write_csv, (".csv",), "a table as CSV", contents=True),
+        Destination("jsonl", files.write_jsonl, (".jsonl",), "a table as one JSON object a line", contents=True),
+        Destination("parquet", files.write_parquet, (".parquet",), "a table as Parquet", contents=True),
+        Destination("otlp", otlp.send, (), "OpenTelemetry spans, sent over HTTP to otlp:URL"),
+        Destination("otlp-file", otlp.write, (".otlp.jsonl",), "OpenTelemetry spans in a file (OTLP, JSON)"),
     ]
 
 
