@@ -23,7 +23,7 @@ from peakbench.analysis.comparison.pairing import pair
 from peakbench.analysis.comparison.scoretable import FieldColumns, MetricColumns, Origin, ScoreTable, read_scores
 from peakbench.api.comparisons import compare
 from peakbench.cli.app import main
-from peakbench.errors import InputError, NotComparable
+from peakbench.errors import ConfigError, InputError, NotComparable
 from peakbench.records import OUTCOMES
 from peakbench.report.comparison import comparison_page
 from peakbench.store import RunDirectory
@@ -560,6 +560,23 @@ def test_the_command_takes_what_is_given_and_names_what_is_not_there(
     (second.path / "summary.json").unlink()
     assert main(["compare", *paths]) == 2
     assert "unfinished" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"seed": -1}, "seed: -1"), ({"resamples": 0}, "resamples: 0"), ({"how": "comon"}, "did you mean 'common'?")],
+)
+def test_odd_settings_are_refused(tmp_path: Path, options: dict[str, Any], words: str) -> None:
+    run = scored(tmp_path, "a", REFERENCES).path
+    with pytest.raises(ConfigError) as caught:
+        compare(run, run, **options)
+    assert words in str(caught.value)
+
+
+def test_one_name_is_a_name(tmp_path: Path) -> None:
+    run = scored(tmp_path, "a", REFERENCES).path
+    (found,) = compare(run, run, metrics="structured_match", fields="color", resamples=10)
+    assert [one.name for one in found.changes] == ["structured_match", "color"]
 
 
 def test_failed_answers_are_named_on_the_page(tmp_path: Path) -> None:

@@ -339,6 +339,8 @@ def test_odd_settings_are_refused() -> None:
         held(ONES, ONES, metrics=[])
     with pytest.raises(ConfigError, match="999 resamples"):
         held(ONES, ONES, resamples=999)
+    with pytest.raises(ConfigError, match="seed: -1"):
+        held(ONES, ONES, seed=-1)
 
 
 def test_what_neither_has_gives_way_to_weighted_score_and_is_said() -> None:

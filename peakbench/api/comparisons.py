@@ -19,8 +19,8 @@ def compare(
     first: Run | ScoreTable | str | Path,
     *others: Run | ScoreTable | str | Path,
     how: How = "same",
-    metrics: Sequence[str] | None = None,
-    fields: Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
+    fields: str | Sequence[str] | None = None,
     costs: Mapping[str, Any] | str | Path | None = None,
     resamples: int = 10_000,
     seed: int = 0,
@@ -32,14 +32,15 @@ def compare(
         others: one run or more.
         how: ``same``: over the same samples, else refused; ``common``: over the samples that both have;
             ``unpaired``: over all samples of each, as independent draws.
-        metrics: ids, None for all that the runs have.
-        fields: names, None for all.
+        metrics: an id, or several; None for all that the runs have.
+        fields: a name, or several; None for all.
         costs: what mistakes cost, by field (``{"brand": {"wrong": 4, "invented": 10}}``) or a JSON file of that; None:
             as the first run's task has it.
         resamples: of every interval and test.
         seed: likewise.
 
     Raises:
+        ConfigError: ``how``, ``resamples`` or ``seed`` cannot be used.
         InputError: a metric, a field or a cost that cannot be used, or fewer than two runs.
         NotComparable: different tasks, samples or metrics; the message says which.
         StoreError: a run is unfinished or damaged.
@@ -61,8 +62,8 @@ def compare(
     return contrasts.compare(
         [_opened(run) for run in (first, *others)],
         how=how,
-        metrics=metrics,
-        fields=fields,
+        metrics=[metrics] if isinstance(metrics, str) else metrics,
+        fields=[fields] if isinstance(fields, str) else fields,
         costs=costs,
         resamples=resamples,
         seed=seed,

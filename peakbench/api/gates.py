@@ -21,7 +21,7 @@ def gate(
     run: Run | RunDirectory | str | Path,
     baseline: ScoreTable | str | Path,
     *,
-    metrics: Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
     margin: float = 0.01,
     min_samples: int = 100,
     resamples: int = 10_000,
@@ -32,7 +32,8 @@ def gate(
     Args:
         run: a scored run, or its directory.
         baseline: the file of :func:`save_baseline`, or the scores that :func:`load_baseline` read from it.
-        metrics: metric ids, or ``field:NAME``. None: quality; weighted_score where neither side has quality.
+        metrics: metric ids, or ``field:NAME``; of several all must pass. None: quality; weighted_score where neither
+            side has quality.
         margin: how much may be lost, a fraction: 0.01 is one point of a hundred.
         min_samples: fewer compared samples decide nothing.
         resamples: of the intervals, 1,000 or more.
@@ -40,7 +41,7 @@ def gate(
 
     Raises:
         StoreError: the run is unfinished, or the baseline is missing or damaged.
-        ConfigError: the margin, the number of samples or that of resamples cannot be used.
+        ConfigError: the margin, the seed, the number of samples or that of resamples cannot be used.
     """
     kept = baseline if isinstance(baseline, ScoreTable) else load_baseline(baseline)
     directory = _directory(run)
@@ -48,7 +49,7 @@ def gate(
     return judge(
         scores,
         kept,
-        metrics=metrics,
+        metrics=[metrics] if isinstance(metrics, str) else metrics,
         margin=margin,
         min_samples=min_samples,
         unasked=_unasked(directory, scores),

@@ -16,7 +16,7 @@ from peakbench.cli.base import Command, json_option, say, write_json, write_page
 @click.option("--flips", type=click.Path(), metavar="FILE", help="Write every flip to FILE (.jsonl or .csv).")
 @click.option("--costs", type=click.Path(), metavar="FILE", help="Read what mistakes cost from this JSON file.")
 @click.option("--resamples", type=click.IntRange(1), default=10_000, show_default=True, help="Of intervals and tests.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the resamples.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamples.")
 @click.option("--format", "form", type=click.Choice(["plain", "markdown"]), help="How the page is written.")
 @json_option
 def compare(

@@ -24,7 +24,7 @@ from peakbench.cli.base import Command, json_option, write_json, write_page
 @click.option(
     "--resamples", type=click.IntRange(1000), default=10_000, show_default=True, help="Of intervals and tests."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the resamples.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamples.")
 @click.option("--format", "form", type=click.Choice(["plain", "markdown"]), help="How the page is written.")
 @json_option
 def pairs(

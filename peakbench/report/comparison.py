@@ -59,10 +59,12 @@ def _overview(found: Comparison) -> Table | None:
 
 def _head(one: Contrast) -> Lines:
     first, second = one.first, one.second
-    paired = "the same samples" if one.paired else "different samples, unpaired"
+    counts = f"{one.samples:,} sample{'' if one.samples == 1 else 's'}, the same samples"
+    if not one.paired:
+        counts = f"{first.samples:,} and {second.samples:,} samples, different samples, unpaired"
     lines = [
         f"{neutral(second.model, limit=60)} against {neutral(first.model, limit=60)}",
-        f"{one.samples:,} sample{'' if one.samples == 1 else 's'}, {paired}, task {neutral(first.task_id)}",
+        f"{counts}, task {neutral(first.task_id)}",
         f"first  {neutral(first.path, limit=200)}",
         f"second {neutral(second.path, limit=200)}",
     ]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from peakbench.analysis.comparison.changes import Change, changes, with_holm
 from peakbench.analysis.comparison.costs import cost_changes, task_costs
 from peakbench.analysis.comparison.flips import Flips
 from peakbench.analysis.comparison.pairing import How, Pairing, pair
 from peakbench.analysis.comparison.scoretable import Origin, ScoreTable, read_scores
-from peakbench.errors import InputError, MissingDependency, NotComparable, nearest
+from peakbench.errors import ConfigError, InputError, MissingDependency, NotComparable, nearest
 from peakbench.store import RunDirectory
 from peakbench.tasks import FieldCost
 
@@ -181,11 +181,17 @@ def compare(
         seed: likewise.
 
     Raises:
+        ConfigError: ``how``, ``resamples`` or ``seed`` cannot be used.
         InputError: fewer than two runs; a metric, field or costs of a field that no run has.
         NotComparable: the runs did different tasks or samples, or nothing in them can be compared; a metric that was
             asked for is not comparable.
         StoreError: a run is unfinished or damaged.
     """
+    if how not in get_args(How):
+        raise ConfigError(f"{how!r}", where="how", hint=nearest(how, get_args(How)))
+    for what, given, least in (("resamples", resamples, 1), ("seed", seed, 0)):
+        if given < least:
+            raise ConfigError(f"{given}", where=what, expected=f"{least} or more")
     if len(runs) < 2:
         raise InputError("one run alone", expected="two runs or more: the others are held against the first")
     first = runs[0]

@@ -75,9 +75,9 @@ def judge(
         resamples, seed: of the intervals.
 
     Raises:
-        ConfigError: the margin, the number of samples or that of resamples cannot be used.
+        ConfigError: the margin, the seed, the number of samples or that of resamples cannot be used.
     """
-    _check(margin, min_samples, resamples, metrics)
+    _check(margin, min_samples, resamples, seed, metrics)
     names, notes = _chosen(metrics, run, baseline)
     verdict = Verdict(
         verdict="not comparable",
@@ -132,7 +132,7 @@ def judge(
     )
 
 
-def _check(margin: float, min_samples: int, resamples: int, metrics: Sequence[str] | None) -> None:
+def _check(margin: float, min_samples: int, resamples: int, seed: int, metrics: Sequence[str] | None) -> None:
     if not 0 <= margin < MOST_MARGIN:  # not a number fails too
         raise ConfigError(
             f"a margin of {margin:g}",
@@ -143,6 +143,8 @@ def _check(margin: float, min_samples: int, resamples: int, metrics: Sequence[st
         raise ConfigError(f"{min_samples} samples", where="min_samples", expected="2 or more")
     if resamples < LEAST_RESAMPLES:
         raise ConfigError(f"{resamples} resamples", where="resamples", expected=f"{LEAST_RESAMPLES:,} or more")
+    if seed < 0:
+        raise ConfigError(f"{seed}", where="seed", expected="0 or more")
     if metrics is not None and not metrics:
         raise ConfigError("no metric to gate", where="metrics", expected="at least one, or None for the default")
 
