@@ -212,7 +212,7 @@ def _left(aside: Sequence[PairFinding], *, first: bool = False) -> str:
     reasons: Counter[str] = Counter()
     for one in aside:
         words = [next((short for start, short in _ASIDE if flag.startswith(start)), flag) for flag in one.pair.flags]
-        reasons.update(dict.fromkeys(words or [one.reason or "a score is missing or impossible"]))
+        reasons.update(list(dict.fromkeys(words or [one.reason or "a score is missing or impossible"])))
     more = "" if first else " more"
     subject = f"{len(aside)}{more} {'pair is' if len(aside) == 1 else 'pairs are'} set aside"
     if len(aside) == 1:
