@@ -13,9 +13,11 @@
     │   ├── StoreError                    a run directory: exists, locked, unfinished, not the same run
     │   ├── NotComparable             6   two runs that cannot be held against each other
     │   └── MissingDependency             an extra that is not installed, with the install command
-    └── EndpointError                     the endpoint ended the run
-        ├── EndpointRefused           2   401, 403, 404: the key, the model or the URL is wrong
-        └── EndpointGone              3   the server stopped answering (circuit breaker)
+    ├── EndpointError                     the endpoint ended the run
+    │   ├── EndpointRefused           2   401, 403, 404: the key, the model or the URL is wrong
+    │   └── EndpointGone              3   the server stopped answering (circuit breaker)
+    └── HubError                      3   the Hub did not do what was asked; asking again is safe
+        └── HubRefused                2   401, 403, 404: the token or the repository is wrong
 """
 
 from __future__ import annotations
@@ -163,6 +165,28 @@ class EndpointGone(EndpointError):  # noqa: N818
     """The endpoint stopped answering and the circuit breaker opened; ``--resume`` asks what is left."""
 
     exit_code = 3
+
+
+class HubError(PeakBenchError):
+    """The Hub did not do what was asked: no answer, 5xx, a card that others write to without pause, other numbers."""
+
+    exit_code = 3
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+        self.what = what
+        self.where = where
+        self.hint = hint
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        first = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{first}\n  {self.hint}" if self.hint else first
+
+
+class HubRefused(HubError):  # noqa: N818 - said of the Hub, as in the tree above
+    """The Hub said no: the token, what it may do, or the repository is wrong."""
+
+    exit_code = 2
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
