@@ -35,6 +35,15 @@ class SampleView:
     predictions: tuple[Prediction, ...]
     scores: tuple[Mapping[str, Any], ...]
 
+    def __repr__(self) -> str:
+        states = ", ".join(prediction.state for prediction in self.predictions) or "not asked yet"
+        return f"<SampleView {self.record.id}: {states}>"
+
+    def _repr_html_(self) -> str:
+        from peakbench.report.notebook import sample_html
+
+        return sample_html(self)
+
 
 class Run:
     """One model over one data set, read from its run directory.
@@ -168,6 +177,9 @@ class Run:
         return f"<Run {self.record.model} on {self.record.data.name}: {self.path}>"
 
     def _repr_html_(self) -> str:
-        from peakbench.report.notebook import summary_html
+        from peakbench.report.notebook import summary_html, unfinished_html
 
-        return summary_html(self.summary)
+        summary = self.directory.summary()
+        if summary is None:
+            return unfinished_html(self.record.model, self.record.data.name, str(self.path))
+        return summary_html(summary)
