@@ -56,7 +56,7 @@ def export(
     Traceback (most recent call last):
     ...
     peakbench.errors.InputError: nothing here writes 'answers.xlsx'
-      expected: a file ending in .csv, .jsonl, .parquet, .otlp.jsonl, or one of otlp
+      expected: a file ending in .csv, .jsonl, .parquet, .otlp.jsonl, or one of these: otlp
     """
     chosen, target = _chosen(os.fspath(to))
     if table is None:
@@ -82,10 +82,10 @@ def _chosen(to: str) -> tuple[Destination, str]:
         # of two endings that fit, the longer one says more: .otlp.jsonl is not any .jsonl
         return max(fitting, key=lambda one: max(len(end) for end in one.endings if to.lower().endswith(end))), to
     endings = [ending for one in known.values() for ending in one.endings]
-    names = [one.name for one in known.values() if not one.endings or one.name not in {end[1:] for end in one.endings}]
+    names = [one.name for one in known.values() if not one.endings]
     hint = nearest(named["name"], known) if named is not None and named["target"] is not None else None
     raise InputError(
         f"nothing here writes '{to[:200]}'",
-        expected=f"a file ending in {', '.join(endings)}, or one of {', '.join(names)}",
+        expected=f"a file ending in {', '.join(endings)}, or one of these: {', '.join(names)}",
         hint=hint,
     )

@@ -101,15 +101,11 @@ def _table(
     if not rows:
         return
     used = [name for name in OUTCOMES if any(row[name] for row in rows)] if outcomes else []
-    head = [
-        *([key] if key else []),
-        what,
-        *_HEAD,
-        *(["failed 0-1"] if failed else []),
-        *(name.replace("_", " ") for name in used),
-    ]
+    names = [*([key] if key else []), what]
+    numbers = [*_HEAD, *(["failed 0-1"] if failed else []), *(name.replace("_", " ") for name in used)]
     yield f'<div style="{_STYLE}"><table><thead><tr>'
-    yield "".join(f'<th scope="col"{_TEXT}>{_escaped(name)}</th>' for name in head)
+    yield "".join(f'<th scope="col"{_TEXT}>{_escaped(name)}</th>' for name in names)
+    yield "".join(f'<th scope="col"{_NUMBER}>{_escaped(name)}</th>' for name in numbers)
     yield "</tr></thead><tbody>"
     for row in rows:
         names = [*([row["slice"]] if key else []), row["name"]]
@@ -123,6 +119,9 @@ def _table(
         cells += [f"<td{_NUMBER}>{row[name] or 0:,}</td>" for name in used]
         yield f"<tr>{''.join(cells)}</tr>"
     yield "</tbody></table></div>"
+    if any(row["unreliable"] for row in rows):
+        reasons = dict.fromkeys(str(row["unreliable"]) for row in rows if row["unreliable"])
+        yield f"<p>* the interval is not to be relied on: {_escaped('; '.join(reasons))}</p>"
 
 
 def _bar(row: Mapping[str, Any]) -> str:
@@ -130,18 +129,18 @@ def _bar(row: Mapping[str, Any]) -> str:
     value, low, high, floor = (row[name] for name in ("value", "low", "high", "floor"))
     if row["unit"] or not 0 <= value <= 1:
         return ""
-    marks = ['<line x1="1" x2="101" y1="8" y2="8" stroke="currentColor" stroke-opacity=".25"/>']
+    marks = ['<line x1="4" x2="104" y1="8" y2="8" stroke="currentColor" stroke-opacity=".25"/>']
     if floor is not None and 0 <= floor <= 1:
-        place = 1 + 100 * floor
+        place = 4 + 100 * floor
         marks.append(f'<line x1="{place:.1f}" x2="{place:.1f}" y1="2" y2="14" stroke="currentColor"/>')
     if low is not None and high is not None:
         marks.append(
-            f'<line x1="{1 + 100 * low:.1f}" x2="{1 + 100 * high:.1f}" y1="8" y2="8" stroke="#0072b2" '
+            f'<line x1="{4 + 100 * low:.1f}" x2="{4 + 100 * high:.1f}" y1="8" y2="8" stroke="#0072b2" '
             'stroke-width="4" stroke-opacity=".45"/>'
         )
-    marks.append(f'<circle cx="{1 + 100 * value:.1f}" cy="8" r="3.5" fill="#0072b2"/>')
+    marks.append(f'<circle cx="{4 + 100 * value:.1f}" cy="8" r="3.5" fill="#0072b2"/>')
     words = f"{value:.3f}" + (f", floor {floor:.3f}" if floor is not None else "")
-    return f'<svg width="102" height="16" role="img" aria-label="{words}">{"".join(marks)}</svg>'
+    return f'<svg width="108" height="16" role="img" aria-label="{words}">{"".join(marks)}</svg>'
 
 
 def _worth(row: Mapping[str, Any]) -> list[str]:
