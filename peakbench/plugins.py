@@ -55,6 +55,7 @@ class SectionWriter:
     takes_run: bool
 
     def __call__(self, run: Any) -> tuple[ReportSection, ...]:
+        """Return the sections that the plugin has for a run."""
         from peakbench.sections import ReportSection
 
         given = self.function(run) if self.takes_run else self.function()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from peakbench.analysis.vocabulary.confusion import Confusion
+from peakbench.analysis.vocabulary.confusion import OTHER, Confusion
 from peakbench.analysis.vocabulary.survey import confusions, without_values
 from peakbench.errors import PeakBenchError
 from peakbench.metrics.base import Tools
@@ -25,10 +25,13 @@ PAIRS = 8
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A count; ``hit`` on the diagonal; ``strength`` of its colour, 25 to 100, by its share of the row."""
+    """A count; ``hit`` on the diagonal, ``mixed`` where rare values meet, right ones and wrong ones.
+
+    ``strength`` of its colour, 25 to 100, by its share of the row.
+    """
 
     count: int
-    kind: Literal["hit", "miss"]
+    kind: Literal["hit", "miss", "mixed"]
     strength: int
 
 
@@ -78,7 +81,7 @@ def confusion_part(run: RunDirectory, registry: Registry, tools: Tools) -> Confu
     try:
         found = confusions(run, registry, tools, resamples=1)  # no interval of it is shown
     except PeakBenchError as error:
-        return ConfusionPart((), neutral(error.what, limit=300), skipped)
+        return ConfusionPart((), neutral(str(error).splitlines()[0], limit=300), skipped)
     wrong = {name: 1 - one.correct / one.asked if one.asked else 0.0 for name, one in found.items()}
     worst = [name for name in sorted(wrong, key=lambda name: -wrong[name])[:OPEN] if wrong[name] > 0]
     order = sorted(found, key=lambda name: -wrong[name])
@@ -113,18 +116,20 @@ def _matrix(one: Confusion, unit: str) -> Matrix | None:
         if not total:
             continue
         cells = [
-            Cell(
-                int(counts[at, to]),
-                "hit" if columns[to] == name and name != "(other)" else "miss",
-                25 + round(75 * int(counts[at, to]) / total),
-            )
-            for to in kept_columns
+            Cell(count, _kind(name, columns[to]), 25 + round(75 * count / total))
+            for to, count in ((to, int(counts[at, to])) for to in kept_columns)
         ]
         made.append(MatrixRow(neutral(name, limit=24), cells))
     if not made:
         return None
     title = f"{neutral(one.field)}: rows are references, columns are {unit}"
     return Matrix(title, [neutral(columns[at], limit=24) for at in kept_columns], made)
+
+
+def _kind(reference: str, answered: str) -> Literal["hit", "miss", "mixed"]:
+    if reference != answered:
+        return "miss"
+    return "mixed" if reference == OTHER else "hit"
 
 
 def _unknown(one: Confusion) -> str:

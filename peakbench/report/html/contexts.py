@@ -105,6 +105,8 @@ def _lineage(record: RunRecord) -> str | None:
         for name, word in words.items()
         if word and name not in found.unknown
     ]
+    if record.lineage is None and len(said) == 1 and found.family:
+        return None  # nothing but the model's name again
     if record.lineage is not None and record.lineage.training == ():
         said.append("as released")
     if found.base_run:

@@ -8,23 +8,28 @@ from dataclasses import dataclass
 from peakbench.analysis.comparison.contrasts import FLIPS_SHOWN, Comparison, Contrast
 from peakbench.report.comparison import comparison_page
 from peakbench.report.html.figures import Spans, change_spans
+from peakbench.report.html.writing import contrast_lead
 from peakbench.report.tables import Lines, Page, Table, neutral
 
 
 @dataclass(frozen=True, slots=True)
 class ContrastPart:
-    """One run against the first: what changed in words, figures of metrics and fields, and the tables."""
+    """One run against the first: what changed in words, figures of metrics and fields, and the tables.
+
+    ``flip_ids``: the sample of each row of ``flips``.
+    """
 
     id: str
     title: str
     heading: str
+    lead: str
     facts: Sequence[str]
     verdict: Sequence[str]
     metrics: Spans | None
     fields: Spans | None
     tables: Sequence[Table]
     flips: Table | None
-    flips_left_out: int
+    flip_ids: Sequence[str]
     notes: Sequence[str]
 
 
@@ -56,13 +61,14 @@ def contrast_part(one: Contrast, number: int) -> ContrastPart:
         id=f"contrast-{number}",
         title=name,
         heading=head[0] if head else name,
+        lead=contrast_lead(one),
         facts=head[1:],
         verdict=lines.get("What changed", []),
         metrics=change_spans(one.metrics),
         fields=change_spans(one.fields),
         tables=[table for table in tables if table is not flips],
         flips=flips,
-        flips_left_out=0 if one.flips is None else max(0, len(one.flips) - FLIPS_SHOWN),
+        flip_ids=[] if one.flips is None else [flip.sample_id for flip in one.flips.shown(FLIPS_SHOWN)],
         notes=lines.get("Notes", []),
     )
 

@@ -15,7 +15,7 @@ from peakbench.records import OUTCOMES
 from peakbench.report.comparison import LEVEL, interval, p_value, points
 from peakbench.report.scores import highest_floor
 from peakbench.report.scores import interval as ends_of
-from peakbench.report.tables import percent, quantity
+from peakbench.report.tables import percent
 
 WORDS = {
     "correct": "correct",
@@ -119,7 +119,7 @@ def ticks(low: float, high: float, unit: str = "", *, most: int = 6) -> list[Tic
     step *= next((m for m in (0.1, 0.2, 0.25, 0.5, 1, 2, 2.5, 5) if span / (step * m) <= most - 1 + 1e-9), 10)
     first = math.ceil(low / step - 1e-9)
     values = [round(step * at, 12) for at in range(first, math.floor(high / step + 1e-9) + 1)]
-    return [Tick((value - low) / span, quantity(value, unit)) for value in values]
+    return [Tick((value - low) / span, f"{value:,.6g} {unit}".strip()) for value in values]
 
 
 def percent_ticks(low: float = 0.0, high: float = 1.0) -> list[Tick]:
@@ -205,7 +205,7 @@ def outcome_stacks(fields: Mapping[str, Mapping[str, Any]], *, failed: bool = Fa
     """Return what became of each field as a bar: every outcome's share of the answers."""
     rows, seen = [], set()
     for name, entry in fields.items():
-        counts = {outcome: int(entry.get(outcome) or 0) for outcome in OUTCOMES}
+        counts: dict[str, int] = {outcome: int(entry.get(outcome) or 0) for outcome in OUTCOMES}
         total = sum(counts.values())
         seen |= {outcome for outcome, count in counts.items() if count}
         aside = f"95 %: {ends_of(entry.get('low'), entry.get('high'))}" if entry.get("low") is not None else ""

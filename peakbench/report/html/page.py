@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
@@ -109,7 +110,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "quantity": quantity, "short": _short, "at": _at}
+    environment.filters |= {"percent": percent, "quantity": quantity, "short": _short, "at": _at, "hash": _hash}
     return environment
 
 
@@ -120,6 +121,11 @@ def _shown(value: Any) -> Any:
 
 def _short(text: object, limit: int = 40) -> str:
     return neutral(text, limit=limit)
+
+
+def _hash(text: str) -> str:
+    """A text as it stands in a link behind ``#``; what UTF-8 cannot write becomes ``?``."""
+    return quote(text, safe="", errors="replace")
 
 
 def _at(place: float) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peakbench.report.comparison import LEADING
+from peakbench.analysis.comparison.contrasts import Contrast
+from peakbench.report.comparison import LEADING, LEVEL, interval, p_value
 from peakbench.report.scores import highest_floor
 from peakbench.report.tables import neutral, percent
 
@@ -61,6 +62,38 @@ def verdict(summary: Summary) -> Verdict:
     doubts = tuple(_doubts(summary, name))
     trust = "" if doubts or name is None else "Nothing was lost: every sample was asked, answered and read."
     return Verdict(tuple(lead), doubts, trust)
+
+
+def contrast_lead(one: Contrast) -> str:
+    """Put what became of the leading metric into a sentence: by how much, how sure, and whether that is clear.
+
+    Where no metric of the comparison is a share that both runs have, it is empty.
+    """
+    found = {change.name: change for change in one.metrics if change.value is not None}
+    name = next((name for name in _ORDER if name in found), next(iter(found), None))
+    if name is None:
+        return ""
+    change = found[name]
+    assert change.value is not None
+    second, first = neutral(one.second.model, limit=80), neutral(one.first.model, limit=80)
+    if not change.differs:
+        return f"{second} and {first} have the same {neutral(name)} on every one of {_counted(change.n, 'sample')}."
+    way = "higher" if change.value > 0 else "lower" if change.value < 0 else "neither higher nor lower"
+    said = f"{second} scores {percent(abs(change.value))} points {way} on {neutral(name)} than {first}"
+    if not change.value:
+        said = f"{second} and {first} score the same on {neutral(name)}"
+    sure = [f"{percent(change.second)} against {percent(change.first)} %"]
+    if change.low is not None and change.high is not None:
+        sure.append(f"95 % interval of the change {interval(change.low, change.high)}")
+    sure.append(_counted(change.n, "sample"))
+    if change.p is not None:
+        sure.append(f"p {p_value(change.p)}, {p_value(change.p_holm)} after Holm's correction")
+    clear = change.p_holm is not None and change.p_holm < LEVEL
+    if clear:
+        verdict = "better" if (change.value > 0) == change.higher_is_better else "worse"
+        return f"{said} ({', '.join(sure)}): {verdict}."
+    needed = f"; about {change.needed:,} samples would show a difference of this size" if change.needed else ""
+    return f"{said} ({', '.join(sure)}): not clear{needed}."
 
 
 def _score(summary: Summary, name: str, entry: Summary) -> Iterator[str]:
