@@ -1,17 +1,22 @@
-"""leaderboard(): runs and published scores in the order of a metric, ties included."""
+"""leaderboard(), write_leaderboard(): runs and published scores in the order of a metric, ties included."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from peakbench.analysis.findings.gathering import findings
+from peakbench.analysis.findings.statements import Findings
 from peakbench.analysis.leaderboard.boards import leaderboard_of
 from peakbench.analysis.leaderboard.published import read_scores_table
 from peakbench.analysis.leaderboard.standings import Leaderboard
+from peakbench.analysis.lineage.pairs import Pairs, run_pairs, table_pairs
+from peakbench.analysis.lineage.published import read_table
+from peakbench.report.boards import WrittenBoard, write_board
 from peakbench.runs import Run
 from peakbench.store import RunDirectory
 
-__all__ = ["leaderboard"]
+__all__ = ["leaderboard", "leaderboard_findings", "write_leaderboard"]
 
 
 def leaderboard(
@@ -56,6 +61,46 @@ def leaderboard(
         seed=seed,
         title=title,
     )
+
+
+def leaderboard_findings(board: Leaderboard, *, resamples: int = 10_000, seed: int = 0) -> Findings:
+    """Return what a leaderboard says in sentences, with the quantization and training pairs among its models.
+
+    Args:
+        board: its runs and tables are read again, for their pairs.
+        resamples, seed: of the pairs' intervals and tests.
+
+    Raises:
+        StoreError: a run of the board is gone, or damaged.
+        InputError: a table of the board is.
+    """
+    runs = [RunDirectory.open(one.path) for one in board if one.source == "run" and one.score is not None]
+    found: list[Pairs] = []
+    if len(runs) > 1:
+        found.append(run_pairs(runs, metrics=[board.metric], resamples=resamples, seed=seed))
+    found += [table_pairs(read_table(group.path)) for group in board.groups if group.path is not None]
+    return findings(board, found)
+
+
+def write_leaderboard(
+    board: Leaderboard, folder: str | Path, *, findings: Findings | None = None, charts: bool = True
+) -> WrittenBoard:
+    """Write a leaderboard into a folder: README.md, leaderboard.csv, leaderboard.json, index.html, and charts.
+
+    The page is one file: it works offline and sends no request to anywhere. Without altair and vl-convert there are no
+    charts, and the result says so.
+
+    Args:
+        board: as :func:`leaderboard` returns it.
+        folder: is made where it is not there; one that holds an earlier leaderboard is written over.
+        findings: what :func:`leaderboard_findings` returns, to stand above the tables.
+        charts: whether to draw.
+
+    Raises:
+        InputError: the folder is none, or holds a README.md or an index.html of somebody else.
+        StoreError: it cannot be written.
+    """
+    return write_board(board, Path(folder), findings=findings, charts=charts)
 
 
 def _opened(run: Run | RunDirectory | str | Path) -> list[RunDirectory]:

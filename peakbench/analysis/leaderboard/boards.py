@@ -96,17 +96,30 @@ def leaderboard_of(
         counts = {one.n for one in made if one.n is not None}
         groups.append(
             Group(
-                f"published: {table.title}",
+                f"Published: {table.title}",
                 "published",
                 rule,
                 n=counts.pop() if len(counts) == 1 else None,
                 data=table.title,
                 ranked=len(ranked_rows),
+                notes=tuple(_table_notes(of_table)),
+                path=table.table.path,
             )
         )
     if len(groups) > 1:
         notes.append(f"{len(groups)} groups, ranked apart: their samples or their scoring are not known to be the same")
     return Leaderboard(tuple(standings), tuple(floors), metric, tuple(notes), tuple(groups), tuple(told), higher, title)
+
+
+def _table_notes(floors: Sequence[Standing]) -> Iterator[str]:
+    read_off = next((one for one in floors if one.flags), None)
+    if read_off is not None and read_off.score is not None:
+        yield (
+            f"the floor, {100 * read_off.score.value:.1f} %, is {read_off.flags[0]}; an answer of the most frequent "
+            "values may score higher, so skill is at most what is shown"
+        )
+    elif not floors:
+        yield "no floor is known, so no skill: what an answer without a model scores is not in the table"
 
 
 def _opened(runs: Sequence[RunDirectory]) -> tuple[list[tuple[RunDirectory, _Summary]], list[str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from peakbench.analysis.leaderboard.standings import Score, Standing
 from peakbench.analysis.lineage.kinship import FEW_READABLE, Candidate
 from peakbench.analysis.lineage.published import PublishedTable, read_table
-from peakbench.errors import DataError, DataProblem
+from peakbench.errors import DataError, DataProblem, InputError
 
 METRICS = {
     "weighted": "weighted_score",
@@ -70,6 +70,7 @@ def read_scores_table(path: str | Path) -> PublishedScores:
     table = read_table(path)
     cells: list[Mapping[str, float]] = []
     floors = []
+    groups = set()
     problems: list[DataProblem] = []
     with Path(path).open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines)
@@ -84,10 +85,17 @@ def read_scores_table(path: str | Path) -> PublishedScores:
                 else:
                     found[column] = number
             cells.append(found)
+            groups.add((row.get("group") or "").strip())
             if (row.get("source") or "").strip() == "floor":
                 floors.append(place)
     if problems:
         raise DataError(f"{len(problems)} problems in {path}", problems=problems)
+    if len(groups) > 1:
+        raise InputError(
+            f"{len(groups)} groups in one table",
+            where=str(path),
+            expected="rows that may be ranked together: one value in the column 'group'",
+        )
     return PublishedScores(table, tuple(cells), tuple(floors))
 
 

@@ -121,7 +121,8 @@ class Group:
     """Standings that may be ranked against each other: of one data set, one task and one way of scoring.
 
     ``rule``: how its ties were found: ``paired`` differences over the same samples, ``intervals`` that overlap, or
-    ``values`` alone. ``best``: the best value that the score can have. ``ranked``: how many of its standings are.
+    ``values`` alone. ``ranked``: how many of its standings are. ``notes``: what its numbers do not say.
+    ``path``: the file of a published table.
     """
 
     title: str
@@ -134,6 +135,8 @@ class Group:
     signature: str | None = None
     profile: str | None = None
     ranked: int = 0
+    notes: tuple[str, ...] = ()
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
