@@ -116,7 +116,7 @@ def above_floor(found: GroupReading) -> Iterator[Finding]:
     words = f"The highest floor, {name(floor.model)}, has a {what} of {percent(floor.score.value)}"
     first = found.usable[0]
     if first.skill is not None:
-        evidence["best_skill"] = first.skill.value
+        evidence["best_skill"] = {"value": first.skill.value, "low": first.skill.low, "high": first.skill.high}
         words += (
             f"; {found.label(first)} makes {percent(first.skill.value)}{within(first.skill)} of what is left above it"
         )

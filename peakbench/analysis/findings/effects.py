@@ -131,7 +131,7 @@ def _sentence(kind: Kind, subject: str, group: Group, metric: str) -> Finding:
     }
     if not values:
         sentence = f"{subject}: its effect on the {what} cannot be said. {_left(group.aside, first=True)}."
-        return Finding(kind, sentence, evidence, "open")
+        return Finding("open", sentence, evidence, "open")
     left = _by_name(group) + (f" {_left(group.aside)}." if group.aside else "")
     if len(values) == 1:
         words, strength = _single(*group.clean[0], group.labels)
@@ -151,10 +151,16 @@ def _sentence(kind: Kind, subject: str, group: Group, metric: str) -> Finding:
     else:
         words += f"; over {where} the {interval(low, high)} holds 0, so an effect in general is not shown."
     single = [one for one, change in group.clean if _certain(change)]
-    if not pairs_published(group):
+    if any(change.low is not None for _, change in group.clean):
         evidence["certain"] = len(single)
-        words += f" Sample by sample, {len(single)} of the {len(values)} changes are beyond chance."
+        words += f" Sample by sample, {_of_all(len(single), len(values))} beyond chance."
     return Finding(kind, words + left, evidence, "shown" if clear and group.models >= ENOUGH_MODELS else "observed")
+
+
+def _of_all(some: int, number: int) -> str:
+    if some == number:
+        return "both changes are" if number == 2 else f"all {number} changes are"
+    return f"{some or 'none'} of the {number} changes {'is' if some <= 1 else 'are'}"
 
 
 def _by_name(group: Group) -> str:
@@ -220,11 +226,6 @@ def _left(aside: Sequence[PairFinding], *, first: bool = False) -> str:
     every = "both" if len(aside) == 2 else "all"
     each = [f"in {every if number == len(aside) else number} {why}" for why, number in reasons.most_common()]
     return f"{subject}: {listed(each, most=3)}"
-
-
-def pairs_published(group: Group) -> bool:
-    """Whether the pairs come from a table, without samples."""
-    return all(change.low is None for _, change in group.clean)
 
 
 def _pair(one: PairFinding, change: Change) -> dict[str, Any]:

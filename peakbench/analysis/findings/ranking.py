@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from peakbench.analysis.findings.readings import GroupReading, said, value
+from peakbench.analysis.findings.readings import GroupReading, by_name, value
 from peakbench.analysis.findings.statements import Finding, Strength
 from peakbench.analysis.findings.wording import count, distance, interval, listed, metric_name, name, percent, within
 from peakbench.analysis.leaderboard.standings import Standing, Told
@@ -25,6 +25,7 @@ def best(found: GroupReading) -> Iterator[Finding]:
         "n": first.n,
         "best": scored(first),
         "ranked": len(ranked),
+        "comparisons": len(found.comparisons),
     }
     words = f"{found.label(first)} has the best {what}, {percent(value(first))}{within(first.score)}"
     if not others:
@@ -51,9 +52,11 @@ def best(found: GroupReading) -> Iterator[Finding]:
         return
     if told is not None and told.low is not None and told.high is not None:
         ahead = (-told.high, -told.low) if found.board.higher_is_better else (told.low, told.high)
+        number = len(found.comparisons)
+        corrected = f"; p corrected over all {number} comparisons" if number > 1 else ""
         reason = (
             f"over the same {told.n:,} samples it is {distance(told.value)} points ahead of {found.label(second)}, "
-            f"the next ({interval(*ahead)}; p corrected over all {count(len(found.comparisons), 'comparison')})"
+            f"the next ({interval(*ahead)}{corrected})"
         )
     else:
         reason = f"its interval lies clear of that of {found.label(second)}, the next ({percent(value(second))})"
@@ -126,7 +129,7 @@ def _alike(found: GroupReading, members: dict[str, list[Standing]]) -> list[dict
     cells: dict[tuple[object, ...], dict[str, Standing]] = {}
     for family, of in members.items():
         for one in of:
-            if one.parameters is not None and said(one):
+            if one.parameters is not None:
                 cells.setdefault((one.parameters, one.training, one.quantization), {}).setdefault(family, one)
     several = [cell for cell in cells.values() if len(cell) > 1]
     return sorted(several, key=lambda cell: -len(cell))[:3]
@@ -149,6 +152,7 @@ def _side_by_side(found: GroupReading, cell: dict[str, Standing], leading: str) 
     variants = {one.lineage.variant for _, one in order if one.lineage is not None} - {None}
     if len(variants) > 1:
         words += "; by their names some are base and some instruct models"
+    words += by_name(one for _, one in order)
     return Finding(
         "family",
         f"{words}.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -124,9 +124,10 @@ def size(parameters: str | None) -> float | None:
     return float(match[1] or 1) * float(match[2]) if match else None
 
 
-def said(one: Standing) -> bool:
-    """Whether anybody or its name says how a model was trained."""
-    return one.lineage is not None and "training" not in one.lineage.unknown
+def by_name(standings: Iterable[Standing]) -> str:
+    """The words that are due where only a name, or nothing at all, says how one of some models was trained."""
+    told = ("training" in one.lineage.inferred | one.lineage.unknown for one in standings if one.lineage is not None)
+    return "; how they were trained is known from names only" if any(told) else ""
 
 
 def _given(one: Standing) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from peakbench.analysis.findings.effects import ENOUGH_MODELS
 from peakbench.analysis.findings.ranking import difference, scored
-from peakbench.analysis.findings.readings import GroupReading, said, size, unreadable, value
+from peakbench.analysis.findings.readings import GroupReading, by_name, size, unreadable, value
 from peakbench.analysis.findings.statements import Finding, Strength
 from peakbench.analysis.findings.wording import (
     count,
@@ -53,7 +53,7 @@ def _pairs(found: GroupReading) -> list[tuple[str, Standing, Standing]]:
     cells: dict[tuple[str, tuple[str, ...], str], dict[float, Standing]] = defaultdict(dict)
     for one in found.usable:
         billions, family = size(one.parameters), found.families[id(one)]
-        if billions is not None and family is not None and said(one):
+        if billions is not None and family is not None:
             cells[(family, one.training, one.quantization)].setdefault(billions, one)
     pairs = []
     for (family, *_), of in cells.items():
@@ -74,6 +74,7 @@ def _larger(found: GroupReading, pairs: list[tuple[str, Standing, Standing]]) ->
                 "family": family,
                 "small": scored(small),
                 "large": scored(large),
+                "gain": found.gain(large, small),
                 "difference": difference(found.told(small, large)),
             }
             for family, small, large in pairs
@@ -92,6 +93,7 @@ def _larger(found: GroupReading, pairs: list[tuple[str, Standing, Standing]]) ->
             words += ", told apart over the same samples" if told.apart else ", which is not beyond chance"
         else:
             words += "; one pair is no rule"
+        words += by_name((small, large))
         return Finding("size", f"{words}.", evidence, strength)
     mean, half = mean_interval(values)
     low, high = (None, None) if half is None else (mean - half, mean + half)
@@ -112,6 +114,7 @@ def _larger(found: GroupReading, pairs: list[tuple[str, Standing, Standing]]) ->
     else:
         why = "holds 0" if low <= 0 <= high else f"is of {count(len(kinds), 'family', 'families')} only"
         words += f", on average by {points(mean)}; the {interval(low, high)} {why}, so it is no rule ({of})"
+    words += by_name(one for _, *both in pairs for one in both)
     return Finding("size", f"{words}.", evidence, strength)
 
 
@@ -129,7 +132,6 @@ def _trained_small(found: GroupReading) -> Finding | None:
                 and family == found.families[id(large)]
                 and small.training
                 and not large.training
-                and said(large)
                 and small.quantization == large.quantization
                 and found.gain(small, large) > 0
             ):
@@ -145,6 +147,7 @@ def _trained_small(found: GroupReading) -> Finding | None:
     )
     if told is not None:
         words += ", told apart over the same samples" if shown else ", which is not beyond chance"
+    words += by_name((small, large))
     return Finding(
         "size",
         f"{words}.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
@@ -87,12 +86,12 @@ def spread(values: Sequence[float]) -> str:
 
 
 def name(text: str) -> str:
-    """A model's name on one line, cut where it is long.
+    """A model's name on one line, cut where it is long, without characters that act on the text around them.
 
-    >>> name("a  b"), len(name("x" * 500))
-    ('a b', 60)
+    >>> name("a  b"), name("a\\x1b[31mb"), len(name("x" * 500))
+    ('a b', 'a\ufffd[31mb', 60)
     """
-    line = " ".join(text.split())
+    line = "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
 
 
@@ -103,14 +102,21 @@ def labels(places: Iterable[tuple[str, str]]) -> dict[str, str]:
     {'runs/a': 'm in a', 'runs/b': 'm in b', 'runs/c': 'n'}
     """
     known = dict(places)
-    names = Counter(known.values())
-    ends = Counter((model, PurePath(where).name) for where, model in known.items())
-    found = {}
+    alike: dict[str, list[str]] = {}
     for where, model in known.items():
-        place = PurePath(where).name
-        end = place if ends[model, place] == 1 else where
-        found[where] = name(model) if names[model] == 1 else f"{name(model)} in {name(end)}"
-    return found
+        alike.setdefault(model, []).append(where)
+    return {
+        where: name(model) if len(alike[model]) == 1 else f"{name(model)} in {_end(where, alike[model])}"
+        for where, model in known.items()
+    }
+
+
+def _end(where: str, others: Iterable[str]) -> str:
+    """The last parts of a path, as many as tell it apart from the others."""
+    parts = PurePath(where).parts
+    rest = [PurePath(other).parts for other in others if other != where]
+    length = next((n for n in range(1, len(parts)) if all(other[-n:] != parts[-n:] for other in rest)), len(parts))
+    return name(str(PurePath(*parts[-length:])))
 
 
 def metric_name(metric: str) -> str:
