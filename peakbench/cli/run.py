@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from peakbench.registry import Registry
     from peakbench.report.progress import Progress
     from peakbench.runner import Started
+    from peakbench.runs import Run
 
 FAILED_REMAIN = 3
 INTERRUPTED = 130
@@ -104,12 +105,30 @@ def run(resume: bool, dry_run: bool, as_json: bool, quiet: bool, **values: Any) 
         write_page(summary_page(finished.summary, path=out, resume=again))
         if not quiet:
             say(f"one sample: peakbench show {shlex.quote(out)} --sample ID")
+    if settings.report:
+        _write_report(finished, quiet=quiet or as_json)
     failed = int(finished.summary["samples"].get("failed") or 0)
     if failed > settings.max_failed:
         if quiet or as_json:
             say(f"{failed:,} request{'' if failed == 1 else 's'} failed; go on with: {again}")
         return FAILED_REMAIN
     return 0
+
+
+def _write_report(finished: Run, *, quiet: bool) -> None:
+    """Write the run's page. The run is finished and its numbers are on disk: nothing here may make it fail."""
+    try:
+        from peakbench.api.reports import report
+
+        page = report(finished)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        say(
+            f"warning: no report was written: {reason}\n  try again: peakbench report {shlex.quote(str(finished.path))}"
+        )
+    else:
+        if not quiet:
+            say(f"report: {page}")
 
 
 def default_out(settings: RunSettings) -> str:

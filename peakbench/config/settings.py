@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-MEASURED, LINEAGE, ENDPOINT, SAMPLING, ASKING, IMAGES, SCORING = (
+MEASURED, LINEAGE, ENDPOINT, SAMPLING, ASKING, IMAGES, SCORING, REPORTING = (
     "What is measured",
     "Where the model comes from",
     "Endpoint",
@@ -17,6 +17,7 @@ MEASURED, LINEAGE, ENDPOINT, SAMPLING, ASKING, IMAGES, SCORING = (
     "Asking",
     "Images",
     "Scoring",
+    "Report",
 )
 
 
@@ -116,8 +117,10 @@ class RunSettings:
         None, "score as published numbers did, to compare with those: what cannot be read is all null", SCORING
     )
 
+    report: bool = _setting(True, "write report.html into the run directory at the end", REPORTING)
+
     def arguments(self) -> dict[str, Any]:
-        """The keywords of :func:`peakbench.run` that these settings stand for."""
+        """The keywords of :func:`peakbench.run` that these settings stand for; the rest is the command line's own."""
         from peakbench.records import Sampling
 
         limit = self.max_completion_tokens
@@ -131,7 +134,16 @@ class RunSettings:
             structured=self.structured,
             extra_body=dict(self.extra_body),
         )
-        renamed = {"headers", "timeout", "connect_timeout", "metrics", "slice_by", "allow_image_urls", "max_failed"}
+        renamed = {
+            "headers",
+            "timeout",
+            "connect_timeout",
+            "metrics",
+            "slice_by",
+            "allow_image_urls",
+            "max_failed",
+            "report",
+        }
         same = [name for name in RUN_KEYS if name not in renamed and name not in LINEAGE_KEYS]
         lineage = {name.removeprefix("model_"): getattr(self, name) for name in LINEAGE_KEYS}
         return {
