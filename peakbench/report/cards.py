@@ -10,11 +10,15 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from peakbench.errors import InputError, nearest
+from peakbench.report.leaderboard import board_page
 from peakbench.report.scores import highest_floor, interval
-from peakbench.report.tables import neutral, percent, quantity
+from peakbench.report.tables import Table, neutral, percent, quantity
+
+if TYPE_CHECKING:
+    from peakbench.analysis.leaderboard.standings import Leaderboard
 
 HEADLINES = (
     "weighted_score",
@@ -84,11 +88,11 @@ def shared_number(value: float) -> float:
 def escaped(text: object, *, limit: int = _LIMIT) -> str:
     r"""Return text that Markdown only prints: no markup, HTML, link, mention or formula.
 
-    >>> escaped("a_b <!-- x --> [c](javascript:d) www.e.org")
-    'a\\_b \\<\\!-- x --\\> \\[c\\](javascript\\:d) www\\.e.org'
+    >>> escaped("a_b <!-- x --> [c](javascript:d) www.e.org http://f")
+    'a\\_b \\<\\!-- x --\\> \\[c\\](javascript:d) www\\.e.org http\\://f'
     """
     shown = "".join(f"\\{letter}" if letter in _PUNCTUATION else letter for letter in neutral(text, limit=limit))
-    return re.sub(r"(?i)\bwww\.|[a-z]:", lambda found: found[0][:-1] + "\\" + found[0][-1], shown).strip()
+    return re.sub(r"(?i)www\.|[a-z]:(?=//)|(?:mailto|xmpp):", lambda it: f"{it[0][:-1]}\\{it[0][-1]}", shown).strip()
 
 
 def code(text: object, *, limit: int = _LIMIT) -> str:
@@ -170,6 +174,34 @@ def model_section(summary: Mapping[str, Any], shown: Sequence[Figure], *, pictur
     definitions = "\n".join(f"- `{_definition(one)}`" for one in shown)
     blocks.append(f"<details>\n<summary>Definitions of the metrics</summary>\n\n{definitions}\n\n</details>")
     return "\n\n".join(blocks) + "\n"
+
+
+def board_section(board: Leaderboard) -> str:
+    """Write a leaderboard for an organisation's card, in Markdown."""
+    blocks = []
+    for block in board_page(board).blocks:
+        if isinstance(block, Table):
+            if block.title:
+                blocks.append(f"### {escaped(block.title, limit=200)}")
+            blocks.append("\n".join(_table(block)))
+        elif block.kind == "heading":
+            blocks.append(f"## {escaped(block.lines[0], limit=200)}")
+        else:
+            blocks.append("\n".join(f"- {escaped(line, limit=800)}" for line in block.lines))
+    return "\n\n".join(blocks) + "\n"
+
+
+def board_rows(board: Leaderboard) -> list[tuple[str, ...]]:
+    """The cells of every table of :func:`board_section`, row by row, as they are written."""
+    tables = [block for block in board_page(board).blocks if isinstance(block, Table)]
+    return [tuple(escaped(cell) for cell in row) for table in tables for row in table.rows]
+
+
+def _table(table: Table) -> Iterator[str]:
+    yield "| " + " | ".join(map(escaped, table.columns)) + " |"
+    yield "|" + "|".join(" --- " if table.is_left(index) else " ---: " for index in range(len(table.columns))) + "|"
+    for row in table.rows:
+        yield "| " + " | ".join(map(escaped, row)) + " |"
 
 
 def _sentence(summary: Mapping[str, Any], first: Figure) -> str:
