@@ -193,6 +193,11 @@ def test_a_missing_file_a_folder_and_a_huge_file(tmp_path: Path, saved: Path, mo
     assert "peakbench baseline save RUN --out" in (missing.value.hint or "")
     with pytest.raises(StoreError, match="a folder"):
         read_baseline(tmp_path)
+    other = tmp_path / "run.json"
+    other.write_text('{"format": 1}', encoding="utf-8")
+    with pytest.raises(StoreError, match="not a baseline") as foreign:
+        read_baseline(other)
+    assert "--out FILE" in (foreign.value.hint or "")  # another file is not to be written over
     monkeypatch.setattr(store, "MOST_BYTES", 10)
     with pytest.raises(StoreError, match="too many for a baseline"):
         read_baseline(saved)

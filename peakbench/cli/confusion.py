@@ -69,7 +69,9 @@ def _write_csv(path: str, found: Iterable[Confusion]) -> None:
             writer = csv.writer(file)
             writer.writerow(["field", "reference", "answered", "count"])
             for one in found:
-                writer.writerows([one.field, *map(csv_cell, pair), count] for pair, count in one.counts.items())
+                writer.writerows(
+                    [csv_cell(one.field), *map(csv_cell, pair), count] for pair, count in one.counts.items()
+                )
     except OSError as error:
         raise InputError(
             f"cannot be written: {error.strerror}", where=path, hint="choose another: --csv FILE"

@@ -179,7 +179,8 @@ def read_baseline(path: str | Path) -> Baseline:
         StoreError: it is missing, damaged, edited, or of another version.
     """
     where = str(path)
-    hint = f"make one from a run that is known to be good: peakbench baseline save RUN --out {where}"
+    elsewhere = "make one from a run that is known to be good: peakbench baseline save RUN --out"
+    hint = f"{elsewhere} {where}"
     try:
         size = Path(path).stat().st_size
         if size > MOST_BYTES:
@@ -188,11 +189,12 @@ def read_baseline(path: str | Path) -> Baseline:
     except FileNotFoundError:
         raise StoreError("no baseline here", where=where, hint=hint) from None
     except IsADirectoryError:
-        raise StoreError("a folder, not a baseline", where=where, hint=hint) from None
+        raise StoreError("a folder, not a baseline", where=where, hint=f"{elsewhere} FILE") from None
     except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"cannot be read: {error}", where=where, expected="a baseline", hint=hint) from None
     if not isinstance(value, dict) or value.get("kind") != KIND:
-        raise StoreError("not a baseline", where=where, expected=f'a JSON object with "kind": "{KIND}"', hint=hint)
+        expected = f'a JSON object with "kind": "{KIND}"'
+        raise StoreError("not a baseline", where=where, expected=expected, hint=f"{elsewhere} FILE")
     if value.get("format") != FORMAT:
         newer = isinstance(value.get("format"), int) and value["format"] > FORMAT
         raise StoreError(

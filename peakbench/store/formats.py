@@ -117,15 +117,22 @@ class ScoreLine(TypedDict):
     problem: NotRequired[ProblemLine]
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
 def csv_cell(value: JSONValue) -> str:
-    """Return a value for a CSV file; a text that a spreadsheet would run as a formula has ``'`` before it.
+    r"""Return a value for a CSV file; a text that a spreadsheet would run as a formula has ``'`` before it.
+
+    Signs, and the characters of other widths that spreadsheets read as them: the list of OWASP, "CSV injection".
 
     >>> csv_cell("=1+1"), csv_cell("navy"), csv_cell(-1), csv_cell(None)
     ("'=1+1", 'navy', '-1', 'null')
+    >>> {csv_cell(first + "1")[0] for first in "+-@\t\r\n\uff1d\uff0b\uff0d\uff20"}
+    {"'"}
     """
     if not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return f"'{value}" if value.startswith(_FORMULA) else value
 
 
 def dump_completion(completion: Completion) -> bytes:
