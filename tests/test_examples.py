@@ -73,16 +73,19 @@ async def test_notebook_runs_inside_a_running_loop() -> None:
     shown = [execute(code, names) for code in cells()]
     page = shown[0]._repr_html_()
     assert "<table>" in page
+    image = shown[2]._repr_html_()
+    assert "data:image/jpeg;base64," in image
     assert "weighted_score" in page
     assert shown[1]["low"] < shown[1]["value"] < shown[1]["high"]
-    assert shown[2][0] == "unparseable"
-    assert len(shown[3]) == 5
-    assert shown[4][0] == 2  # g09 has single quotes, g17 is cut off: json-repair reads both
-    assert shown[4][1] > shown[1]["value"]
+    assert shown[3][0] == "unparseable"
+    assert len(shown[4]) == 5
+    assert shown[5][0] == 2  # g09 has single quotes, g17 is cut off: json-repair reads both
+    assert shown[5][1] > shown[1]["value"]
 
 
 def test_every_example_is_run_and_named() -> None:
     listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    files = {path.name for path in EXAMPLES.iterdir() if path.suffix in {".py", ".ipynb"}}
-    assert files == {*SCRIPTS, "scripted_endpoint.py", "first_run.ipynb"}
+    scripts = {path.name for path in EXAMPLES.glob("*.py")}
+    assert scripts == {*SCRIPTS, "scripted_endpoint.py"}  # the notebooks: test_notebooks.py
+    files = {*scripts, *(path.name for path in EXAMPLES.glob("*.ipynb"))}
     assert {name for name in files if name not in listed} == set()
