@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 SHOWN = {
     "first_run.ipynb": ["data:image/jpeg;base64,", "'skill': 0.58", "unparseable", "(2, 0.883"],
-    # By hand: every third of 24 answers is 8; g10's is no bare JSON and stays, g13's "tan" was wrong before, so 6 fields
+    # By hand: every third of 24 answers is 8; g10 is no bare JSON and stays, g13 was wrong before with "tan": 6 fields
     # are worse, and 6 of 24 is 0.25.
     "compare_models.ipynb": [
         "{'color': -0.25}",
