@@ -242,6 +242,9 @@ def test_runs_show_what_their_samples_support(runs: list[Path]) -> None:
     assert (nvfp4.evidence["models"], nvfp4.evidence["certain"]) == (3, 3)
     sft = said(found, "SFT on models as released: one pair", "for this model")
     assert sft.strength == "shown"
+    cut = said(found, "NVFP4 changes cut by", "the most of 3 fields; beyond chance in all.")
+    assert (cut.strength, cut.evidence["certain"]) == ("shown", 3)
+    assert cut.evidence["means"]["brand"] > cut.evidence["means"]["color"] > cut.evidence["means"]["cut"]
     assert said(found, "Idle-8B is not above it for sure").strength == "observed"
     size = said(found, "the larger model has the better weighted score in both pairs", "names only")
     assert size.strength == "observed"  # two pairs have no interval

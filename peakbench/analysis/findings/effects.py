@@ -10,13 +10,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from peakbench.analysis.comparison.changes import Change
 from peakbench.analysis.findings.research import RELEASED, added_stages
 from peakbench.analysis.findings.statements import Finding, Kind, Strength
-from peakbench.analysis.findings.wording import count, interval, labels, listed, metric_name, percent, points, spread
+from peakbench.analysis.findings.wording import (
+    count,
+    interval,
+    labels,
+    listed,
+    metric_name,
+    name,
+    percent,
+    points,
+    spread,
+)
 from peakbench.analysis.lineage.names import fold
 from peakbench.analysis.lineage.pairs import Finding as PairFinding
 from peakbench.analysis.lineage.pairs import Pairs, mean_interval
@@ -85,6 +95,8 @@ def quantization(pairs: Pairs, metric: str) -> Iterator[Finding]:
     for form, group in formats.items() if several else ():
         if len(group.clean) > 1:
             yield _sentence("quantization", form, group, metric)
+    for form, group in formats.items():
+        yield from _most_changed(form, group)
     known = dict.fromkeys(one.lineage.quantization for one in pairs.candidates if one.lineage.quantized)
     missing = [form for form in known if form not in formats or not formats[form].clean]
     if missing and every.clean:
@@ -108,6 +120,7 @@ def training(pairs: Pairs, metric: str) -> Iterator[Finding]:
     for (before, added), group in sorted(groups.items(), key=lambda item: -len(item[1].clean)):
         subject = f"{added} after {'+'.join(before)}" if before else f"{added} on models {RELEASED}"
         yield _sentence("training", subject, group, metric)
+        yield from _most_changed(subject, group)
     stages = dict.fromkeys(stage for one in pairs.candidates for stage in one.lineage.training)
     alone = {added for (_, added), group in groups.items() if group.clean}
     missing = [stage for stage in stages if stage not in alone]
@@ -155,6 +168,37 @@ def _sentence(kind: Kind, subject: str, group: Group, metric: str) -> Finding:
         evidence["certain"] = len(single)
         words += f" Sample by sample, {_of_all(len(single), len(values))} beyond chance."
     return Finding(kind, words + left, evidence, "shown" if clear and group.models >= ENOUGH_MODELS else "observed")
+
+
+def _most_changed(subject: str, group: Group) -> Iterator[Finding]:
+    """Yield the field whose score changed most on average; a table of scores has no fields."""
+    tables = [{change.name: change for change in one.fields if change.value is not None} for one, _ in group.clean]
+    fields = [one for one in tables[0] if all(one in table for table in tables)] if tables else []
+    if len(fields) < 2:
+        return
+    means = {one: fmean(table[one].value or 0.0 for table in tables) for one in fields}
+    most = max(fields, key=lambda one: abs(means[one]))
+    if round(means[most], 9) == 0:
+        return
+    of = [table[most] for table in tables]
+    certain = sum(_certain(change) and (change.value or 0.0) * means[most] > 0 for change in of)
+    where = "in one pair" if len(of) == 1 else f"on average over {len(of)} pairs"
+    if len(of) == 1:
+        sure = "beyond chance" if certain else "not beyond chance"
+    else:
+        sure = "beyond chance in " + ("all" if certain == len(of) else f"{certain or 'none'} of them")
+    yield Finding(
+        "fields",
+        f"{subject} changes {name(most)} by {points(means[most])} points {where}, the most of {len(fields)} fields; "
+        f"{sure}.",
+        {
+            "field": most,
+            "means": means,
+            "pairs": [_pair(one, change) for (one, _), change in zip(group.clean, of, strict=True)],
+            "certain": certain,
+        },
+        "shown" if certain == len(of) else "observed",
+    )
 
 
 def _of_all(some: int, number: int) -> str:
