@@ -11,7 +11,7 @@ from typing import Any
 
 from peakbench.analysis.findings.statements import Findings
 from peakbench.analysis.leaderboard.standings import Leaderboard
-from peakbench.errors import InputError, MissingDependency, StoreError
+from peakbench.errors import InputError, StoreError
 from peakbench.report.findings import findings_page, first_findings
 from peakbench.report.html.boards import Picture, board_html
 from peakbench.report.leaderboard import board_csv, board_json, board_page
@@ -91,8 +91,6 @@ def _draw(board: Leaderboard, folder: Path) -> tuple[dict[str, tuple[Path, str]]
     """Draw what the data carry: by name, its file and its drawing for the page; what there is not, and why."""
     try:
         charts: Any = importlib.import_module("peakbench.report.charts")
-        drawn: dict[str, tuple[Path, str]] = {}
-        undrawn: dict[str, str] = {}
-        return drawn, undrawn, ""
-    except MissingDependency as error:
+    except ImportError as error:
         return {}, {"": str(error)}, ""
+    return {}, {"": "no charts"} if not hasattr(charts, "CHARTS") else {}, ""

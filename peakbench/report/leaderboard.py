@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from peakbench.analysis.leaderboard.standings import Group, Leaderboard, Score, Standing
 from peakbench.report.tables import Lines, Page, Table, neutral, percent
@@ -74,6 +76,15 @@ def lines_of(board: Leaderboard, group: int) -> list[Line]:
     return lines + [Line(one, "unranked") for one in standings if one.rank is None]
 
 
+def names_of(board: Leaderboard) -> dict[str, str]:
+    """A name for each standing by its path: its model, and its folder too where several have that model."""
+    counts = Counter(one.model for one in board.standings)
+    return {
+        one.path: one.model if counts[one.model] == 1 else f"{one.model} ({Path(one.path).name})"
+        for one in board.standings
+    }
+
+
 def board_page(board: Leaderboard, *, findings: Lines | None = None, charts: Sequence[str] = ()) -> Page:
     """Lay out a leaderboard.
 
@@ -87,8 +98,9 @@ def board_page(board: Leaderboard, *, findings: Lines | None = None, charts: Seq
     for number, group in enumerate(board.groups):
         page.add(_table(board, number, group))
         page.add(Lines(list(_flags(board, number)), "What speaks against a row"))
-        page.add(Lines([RULES[group.rule], *(_sentence(note) for note in group.notes)], "How it is ranked", "note"))
-    page.add(Lines([_sentence(note) for note in board.notes], "Notes", "note"))
+    rules = [RULES[rule] for rule in dict.fromkeys(group.rule for group in board.groups)]
+    notes = [note for group in board.groups for note in group.notes] + list(board.notes)
+    page.add(Lines([*rules, *(_sentence(note) for note in notes)], "How it is ranked", "note"))
     page.add(Lines(list(charts), "Charts"))
     return page
 
@@ -107,7 +119,7 @@ def _table(board: Leaderboard, number: int, group: Group) -> Table:
         ("n", any(one.n for one in standings)),
     ]
     names = [name for name, there in shown if there]
-    marks = _marks(board, number)
+    marks, names_by_path = _marks(board, number), names_of(board)
     rows = []
     for line in lines:
         one = line.standing
@@ -123,7 +135,8 @@ def _table(board: Leaderboard, number: int, group: Group) -> Table:
         rows.append(
             [
                 line.place,
-                neutral(one.model, limit=_NAME) + (f" [{marks[one.flags]}]" if one.flags else ""),
+                neutral(names_by_path.get(one.path, one.model), limit=_NAME)
+                + (f" [{marks[one.flags]}]" if one.flags else ""),
                 neutral(one.family or "-", limit=_CELL),
                 neutral(one.parameters or "-", limit=_CELL),
                 training(one) or "-",

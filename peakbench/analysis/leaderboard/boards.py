@@ -4,7 +4,8 @@ Three rules, the best that the data allow:
 
 paired
     Runs over the same samples: two are told apart where the 95 % interval of their paired difference leaves 0 out and
-    its p, corrected after Holm over all pairs of the group, is below 0.05.
+    its p, corrected after Holm over all pairs of the group, is below 0.05. A pair that cannot be tested so is told
+    apart by its intervals, and a note says so.
 intervals
     Published rows with intervals: told apart where the intervals have nothing in common.
 values
@@ -15,23 +16,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations
 from typing import Any, Literal
 
-from peakbench.analysis.comparison.changes import Change, changes, with_holm
-from peakbench.analysis.comparison.pairing import pair
-from peakbench.analysis.comparison.scoretable import ScoreTable, read_scores
+from peakbench.analysis.leaderboard.contests import clear, contests
 from peakbench.analysis.leaderboard.entries import run_floors, run_standing
 from peakbench.analysis.leaderboard.published import PublishedScores, published_standings
-from peakbench.analysis.leaderboard.ranking import overlap, rank_ranges
+from peakbench.analysis.leaderboard.ranking import rank_ranges
 from peakbench.analysis.leaderboard.standings import Group, Leaderboard, Score, Standing, Told
-from peakbench.errors import InputError, NotComparable, nearest
+from peakbench.errors import InputError, nearest
 from peakbench.store import RunDirectory
 
 DEFAULTS = ("weighted_score", "quality", "quality_lexical", "structured_match")
 """What ranks where nobody said: the first of these that any of the runs or tables has."""
 
-LEVEL = 0.05
 _Summary = dict[str, Any]
 
 
@@ -77,10 +74,13 @@ def leaderboard_of(
         higher = bool(_entry(fullest, metric).get("higher_is_better", True))
         floors += run_floors(fullest, metric, number)
         order = _order(made, higher)
-        ranked = [(made[place], members[place][0]) for place in order if made[place].score is not None]
-        pairs, more = _paired([run for _, run in ranked], metric, resamples, seed)
+        places = [place for place in order if made[place].score is not None]
+        ranked = [made[place] for place in places]
+        pairs, more = contests(
+            [members[place][0] for place in places], ranked, metric, higher=higher, resamples=resamples, seed=seed
+        )
         notes += more
-        placed = _placed([one for one, _ in ranked], pairs, higher)
+        placed = _placed(ranked, pairs, higher)
         told += [replace(one, first=one.first + len(standings), second=one.second + len(standings)) for one in pairs]
         standings += [*placed, *(made[place] for place in order if made[place].score is None)]
         groups.append(_run_group(members[0][0], fullest, metric, len(placed)))
@@ -207,55 +207,6 @@ def _order(made: Sequence[Standing], higher: bool) -> list[int]:
     return sorted(range(len(made)), key=key)
 
 
-def _paired(runs: Sequence[RunDirectory], metric: str, resamples: int, seed: int) -> tuple[list[Told], list[str]]:
-    """Every two runs over their shared samples, Holm's correction over all of them."""
-    if len(runs) < 2:
-        return [], []
-    tables = [_slim(read_scores(run), metric) for run in runs]
-    notes = [
-        f"{two.origin.path} holds the same answers as {one.origin.path}"
-        for one, two in combinations(tables, 2)
-        if one.origin.responses_sha256 == two.origin.responses_sha256
-    ]
-    places = list(combinations(range(len(runs)), 2))
-    found: list[Change] = []
-    for first, second in places:
-        try:
-            pairing = pair(tables[first], tables[second])
-            found += changes(pairing, metrics=[metric], fields=[], resamples=resamples, seed=seed)
-        except NotComparable as error:
-            found.append(Change(name=metric, kind="metric", reason=error.what))
-            notes.append(f"{tables[first].origin.path} and {tables[second].origin.path}: {error.what}")
-    told = []
-    for (first, second), change in zip(places, with_holm(found), strict=True):
-        if change.value is None:
-            continue
-        told.append(
-            Told(
-                first,
-                second,
-                change.value,
-                change.low,
-                change.high,
-                change.p,
-                change.p_holm,
-                change.n,
-                _apart(change),
-            )
-        )
-    return told, notes
-
-
-def _slim(table: ScoreTable, metric: str) -> ScoreTable:
-    return replace(table, metrics={name: one for name, one in table.metrics.items() if name == metric})
-
-
-def _apart(change: Change) -> bool:
-    if change.low is None or change.high is None or change.p_holm is None:
-        return False
-    return change.p_holm < LEVEL and not change.low <= 0 <= change.high
-
-
 def _placed(ranked: Sequence[Standing], told: Sequence[Told], higher: bool) -> list[Standing]:
     """Ranks from paired comparisons; ``ranked`` is in order, and the places in ``told`` are of it."""
     pairs = {(one.first, one.second): one for one in told}
@@ -274,8 +225,7 @@ def _placed(ranked: Sequence[Standing], told: Sequence[Told], higher: bool) -> l
 
 def _by_value(ranked: Sequence[Standing], rule: str) -> list[Standing]:
     def apart(first: int, second: int) -> bool:
-        one, two = ranked[first].score, ranked[second].score
-        return one is not None and two is not None and (rule == "values" or not overlap(one, two))
+        return rule == "values" or clear(ranked[first], ranked[second])
 
     placed = _ranged(ranked, apart, True)
     best = placed[0].score if placed else None

@@ -142,7 +142,11 @@ def _flags(summary: Mapping[str, Any], entry: Entry, metric: str) -> Iterator[st
         yield f"{unasked:,} answers were not asked for yet"
     read = sum(int(counts.get(state) or 0) for state in ("strict", "extracted", "repaired", "text"))
     if answers > failed and read < FEW_READABLE * (answers - failed):
-        yield f"only {100 * read / (answers - failed):.0f} % of its answers could be read"
+        yield (
+            f"only {100 * read / (answers - failed):.0f} % of its answers could be read"
+            if read
+            else ("not one of its answers could be read")
+        )
     floors = [floor for floor in (entry.get("floor") or {}).values() if floor is not None]
     if value is not None and floors and entry.get("skill") is not None:
         if entry["skill"] <= 0:

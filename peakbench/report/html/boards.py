@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from peakbench.analysis.findings.statements import STRENGTHS, Finding, Findings
-from peakbench.analysis.leaderboard.standings import Group, Leaderboard, Score, Standing
+from peakbench.analysis.leaderboard.standings import Group, Leaderboard, Score
 from peakbench.report.findings import research_blocks
 from peakbench.report.html.page import render
 from peakbench.report.leaderboard import (
@@ -18,6 +18,7 @@ from peakbench.report.leaderboard import (
     behind,
     interval,
     lines_of,
+    names_of,
     refused_text,
     speed,
     title_of,
@@ -158,7 +159,7 @@ def _group(board: Leaderboard, number: int, group: Group) -> dict[str, Any]:
     standings = [line.standing for line in lines]
     values = [end for one in standings if one.score for end in (one.score.value, one.score.high) if end is not None]
     top = max([1.0, *values])
-    floor = board.floor(number)
+    names, floor = names_of(board), board.floor(number)
     mark = None if floor is None or floor.score is None else floor.score.value / top
     has = {
         "sbert": board.metric != "sbert_nli" and any(one.sbert_nli for one in standings),
@@ -173,7 +174,7 @@ def _group(board: Leaderboard, number: int, group: Group) -> dict[str, Any]:
         "id": f"group-{number + 1}",
         "title": group.title,
         "short": _short(group.data or group.title),
-        "rows": [_row(board, line, top, mark) for line in lines],
+        "rows": [_row(board, line, names.get(line.standing.path, line.standing.model), top, mark) for line in lines],
         "has": has,
         "rule": group.rule,
         "n": group.n,
@@ -186,13 +187,13 @@ def _group(board: Leaderboard, number: int, group: Group) -> dict[str, Any]:
     }
 
 
-def _row(board: Leaderboard, line: Line, top: float, floor: float | None) -> dict[str, Any]:
+def _row(board: Leaderboard, line: Line, name: str, top: float, floor: float | None) -> dict[str, Any]:
     one, score = line.standing, line.standing.score
     return {
         "kind": line.kind,
         "place": line.place,
         "order": None if one.rank is None else one.rank,
-        "model": one.model,
+        "model": name,
         "flags": one.flags,
         "family": one.family or "-",
         "parameters": one.parameters or "-",
@@ -226,11 +227,12 @@ def _fields(board: Leaderboard, lines: Sequence[Line]) -> Table | None:
 
 
 def _pairs(board: Leaderboard, number: int) -> Table | None:
+    labels = names_of(board)
     told = [one for one in board.told if board.standings[one.first].group == number]
     rows = [
         [
-            _name(board.standings[one.first]),
-            _name(board.standings[one.second]),
+            neutral(labels[board.standings[one.first].path], limit=60),
+            neutral(labels[board.standings[one.second].path], limit=60),
             behind(Score(one.value, one.low, one.high)),
             "-" if one.p_holm is None else f"{one.p_holm:.4f}",
             f"{one.n:,}",
@@ -242,10 +244,6 @@ def _pairs(board: Leaderboard, number: int) -> Table | None:
     columns = ["better", "worse", "difference, points", "p (Holm)", "n", "told apart"]
     title = f"Every two models, over the same samples{more}"
     return Table(columns, rows, title, frozenset({"worse"})) if rows else None
-
-
-def _name(one: Standing) -> str:
-    return neutral(one.model, limit=60)
 
 
 def _short(text: str) -> str:
