@@ -193,6 +193,7 @@ def _most_changed(subject: str, group: Group) -> Iterator[Finding]:
         f"{sure}.",
         {
             "field": most,
+            "fields": len(fields),
             "means": means,
             "pairs": [_pair(one, change) for (one, _), change in zip(group.clean, of, strict=True)],
             "certain": certain,
