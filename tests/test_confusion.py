@@ -25,7 +25,7 @@ from peakbench.api.vocabularies import confusion
 from peakbench.backends.encoder import open_encoder
 from peakbench.builtins import PACKAGE, open_registry
 from peakbench.cli import main
-from peakbench.errors import InputError
+from peakbench.errors import ConfigError, InputError
 from peakbench.metrics.base import Tools
 from peakbench.metrics.comparators import Fuzzy
 from peakbench.runs import Run
@@ -392,6 +392,8 @@ def test_fields_without_single_values_are_left_out_by_name(tmp_path):
     assert list(confusion(run)) == ["color"]
     with pytest.raises(InputError, match="field 'defects': its values are objects"):
         run.confusion("defects")
+    with pytest.raises(ConfigError, match="near: nan"):
+        confusion(run, near=float("nan"))
     with pytest.raises(InputError, match="did you mean 'color'"):
         run.confusion("colour")
 

@@ -246,6 +246,15 @@ def test_a_summary_that_is_none_is_refused(tmp_path: Path, summary: str) -> None
         read_scores(run)
 
 
+def test_a_metric_of_the_summary_that_is_cut_is_refused(tmp_path: Path) -> None:
+    run = scored(tmp_path, "a", REFERENCES)
+    summary = json.loads((run.path / "summary.json").read_bytes())
+    del summary["metrics"]["structured_match"]["range"]
+    (run.path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    with pytest.raises(StoreError, match="not the summary of a run"):
+        read_scores(run)
+
+
 def test_an_unfinished_run_has_no_scores(tmp_path: Path) -> None:
     run = scored(tmp_path, "a", REFERENCES)
     (run.path / "summary.json").unlink()

@@ -37,6 +37,7 @@ def confusion(
         on_progress: called with the number of samples read so far.
 
     Raises:
+        ConfigError: ``near`` is no similarity.
         InputError: no run; the task's answer is text; an unknown field, or one that has no single values.
     """
     from peakbench.analysis.vocabulary.survey import confusions

@@ -147,18 +147,22 @@ def read_scores(run: RunDirectory) -> ScoreTable:
             f"peakbench score {run.path}",
         )
     again = f"score the run again: peakbench score {run.path}"
+    odd_summary = StoreError("not the summary of a run", where=str(run.path / SUMMARY), hint=again)
     try:
         entries = {name: entry for name, entry in summary["metrics"].items() if _has_rows(entry)}
         rows = _Rows(list(entries), list(summary["fields"]))
         answers, profile = summary["samples"]["answers"], summary["run"].get("profile")
     except (KeyError, TypeError, AttributeError):
-        raise StoreError("not the summary of a run", where=str(run.path / SUMMARY), hint=again) from None
+        raise odd_summary from None
     count = rows.read(run)
     if count != answers:
-        words = f"{count:,} lines, where the run has {answers:,} answers"
+        words = f"{count} lines, where the run has {answers} answers"
         raise StoreError(words, where=str(run.path / SCORES), expected="a line for each answer", hint=again)
-    metrics = {name: rows.metric(name, entry) for name, entry in entries.items()}
-    fields = {name: rows.field(name, entry) for name, entry in summary["fields"].items()}
+    try:
+        metrics = {name: rows.metric(name, entry) for name, entry in entries.items()}
+        fields = {name: rows.field(name, entry) for name, entry in summary["fields"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise odd_summary from None
     odd = [name for name, one in metrics.items() if not one.sound] + [n for n, one in fields.items() if not one.sound]
     if odd:
         words = f"a value of {odd[0]} is no number, or lies outside its range"

@@ -19,7 +19,7 @@ import numpy as np
 from peakbench.analysis.vocabulary.confusion import Confusion
 from peakbench.analysis.vocabulary.synonyms import NEAR, open_similarity
 from peakbench.analysis.vocabulary.tabulation import LEFT_OUT, FieldPairs
-from peakbench.errors import InputError, nearest
+from peakbench.errors import ConfigError, InputError, nearest
 from peakbench.metrics.base import Floats, Tools
 from peakbench.metrics.cells import CellBuilder
 from peakbench.parsing import read
@@ -65,9 +65,12 @@ def confusions(
         on_progress: called with the number of samples read so far, after each batch.
 
     Raises:
+        ConfigError: ``near`` is no similarity.
         InputError: the task's answer is text; an unknown field, or one that has no single values.
         StoreError: the run cannot be read.
     """
+    if not 0 <= near <= 1:  # not a number fails too
+        raise ConfigError(f"{near:g}", where="near", expected="a similarity from 0 to 1")
     task = run.task
     names = _chosen(task, fields, str(run.path))
     comparators, nulls = registry.comparators(task, tools), registry.nulls_of(task)
