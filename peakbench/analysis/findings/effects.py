@@ -268,9 +268,10 @@ def _left(aside: Sequence[PairFinding], *, first: bool = False) -> str:
     subject = f"{len(aside)}{more} {'pair is' if len(aside) == 1 else 'pairs are'} set aside"
     if len(aside) == 1:
         return f"{subject}: {listed(reasons)}"
-    every = "both" if len(aside) == 2 else "all"
-    each = [f"in {every if number == len(aside) else number} {why}" for why, number in reasons.most_common()]
-    return f"{subject}: {listed(each, most=3)}"
+    every = [why for why, number in reasons.items() if number == len(aside)]
+    parts = [f"in {'both' if len(aside) == 2 else f'all {len(aside)}'} {listed(every)}"] if every else []
+    parts += [f"in {number} {why}" for why, number in reasons.most_common() if why not in every]
+    return f"{subject}: {', '.join(parts[:3])}"
 
 
 def _pair(one: PairFinding, change: Change) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from peakbench.analysis.findings.research import Gap, research
 from peakbench.analysis.findings.sizes import sizes
 from peakbench.analysis.findings.speed import speeds
 from peakbench.analysis.findings.statements import KINDS, Finding, Findings
+from peakbench.analysis.findings.wording import count, listed
 from peakbench.analysis.leaderboard.published import metric_id
 from peakbench.analysis.leaderboard.standings import Leaderboard
 from peakbench.analysis.lineage.pairs import Pairs
@@ -41,9 +42,11 @@ def findings(board: Leaderboard, pairs: Pairs | Sequence[Pairs] = ()) -> Finding
             continue
         titles = [one.group.title for one in groups if _of([several], one) is not None]
         label = " and ".join(titles) if len(groups) > 1 else ""
-        found += [replace(each, group=label) for each in (*quantization(several, metric), *training(several, metric))]
         scores = {one.path: one.score.value for group in groups for one in group.usable if one.score is not None}
-        gaps += research(several, scores, metric, higher_is_better=board.higher_is_better)
+        missing = research(several, scores, metric, higher_is_better=board.higher_is_better)
+        of_pairs = (*quantization(several, metric), *training(several, metric), *_untried(missing))
+        found += [replace(each, group=label) for each in of_pairs]
+        gaps += missing
     order = {kind: place for place, kind in enumerate(KINDS)}
     return Findings(tuple(sorted(found, key=lambda one: order[one.kind])), tuple(gaps), board.metric)
 
@@ -58,6 +61,29 @@ def _of_group(one: GroupReading, pairs: Pairs | None) -> Iterator[Finding]:
     yield from speeds(one, pairs)
     yield from above_floor(one)
     yield from unknown(one)
+
+
+def _untried(gaps: Sequence[Gap]) -> Iterator[Finding]:
+    """Yield how much was not tried, and of how much of that pairs say anything."""
+    training, formats = ([gap for gap in gaps if gap.kind == kind] for kind in ("training", "quantization"))
+    if not training and not formats:
+        return
+    known = [gap for gap in (*training, *formats) if gap.measured is not None]
+    models = len({gap.where for gap in (*training, *formats)})
+    parts = [count(len(of), what) for of, what in ((training, "training"), (formats, "quantization")) if of]
+    yield Finding(
+        "coverage",
+        f"Of what other models had, {listed(parts)} were not tried on {count(models, 'model')}; measured pairs let one "
+        f"expect something for {len(known) or 'none'} of these {len(training) + len(formats)}.",
+        {
+            "models": models,
+            "training": len(training),
+            "quantization": len(formats),
+            "expected": len(known),
+            "untried": len(training) + len(formats),
+        },
+        "fact",
+    )
 
 
 def _of(every: Iterable[Pairs], group: GroupReading) -> Pairs | None:
