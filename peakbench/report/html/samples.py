@@ -413,7 +413,7 @@ def _metadata(records: Sequence[SampleRecord], values: _Interned) -> dict[str, A
     """Columns of the metadata that can be filtered by: single values, few enough of them to choose from."""
     keys = dict.fromkeys(key for record in records for key in record.metadata)
     most = max(12, min(200, len(records) // 4))
-    found = []
+    found: list[list[Any]] = []
     for key in list(keys)[:50]:
         column = [record.metadata.get(key) for record in records]
         if any(isinstance(value, list | dict) for value in column):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from peakbench.errors import ImageError
 from peakbench.images import ImageRecord, load_recorded
@@ -55,7 +56,11 @@ def available() -> bool:
 
 
 def thumbnails(
-    records: Iterable[ImageRecord], folder: Path | None, *, inlined_bytes: int = INLINED_BYTES, most: int = MOST
+    records: Iterable[ImageRecord],
+    folder: Path | None,
+    *,
+    inlined_bytes: int | None = None,
+    most: int | None = None,
 ) -> Iterator[Thumbnail]:
     """Make one thumbnail for each image, in order; an image that stands twice is made once.
 
@@ -63,9 +68,11 @@ def thumbnails(
         records: what the run wrote down about the images, the most wanted ones first.
         folder: where the pictures go that do not fit into the page, named by hash, referred to as ``NAME/HASH.webp``;
             it is made when it is needed, and what an earlier page left there goes. None: they are left out.
-        inlined_bytes: how many bytes of pictures go into the page.
-        most: how many images are decoded.
+        inlined_bytes: how many bytes of pictures go into the page; default ``INLINED_BYTES``.
+        most: how many images are decoded; default ``MOST``.
     """
+    inlined_bytes = INLINED_BYTES if inlined_bytes is None else inlined_bytes
+    most = MOST if most is None else most
     shelf = _Shelf(folder, inlined_bytes)
     known: dict[str, Thumbnail] = {}
     waiting = iter(records)
@@ -169,7 +176,7 @@ class _Shelf:
         except OSError as error:
             return Thumbnail(None, f"no thumbnail: it cannot be written: {error.strerror}")
         self._kept.add(name)
-        return Thumbnail(f"{self._folder.name}/{name}")
+        return Thumbnail(f"{quote(self._folder.name, errors='replace')}/{name}")
 
     def tidy(self) -> None:
         """Remove the pictures of an earlier page that this one does not show; anything else stays."""

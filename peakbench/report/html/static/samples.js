@@ -3,6 +3,7 @@
 (function () {
   var part = document.getElementById("samples-part"), host = document.getElementById("samples-browser"), store = document.getElementById("samples-index");
   if (!host || !store) { return; }
+  var heading = document.getElementById("samples") || part;
   var OUTCOMES = ["correct", "correct_null", "wrong", "invented", "omitted", "unread"];
   var WORDS = ["correct", "both null", "wrong", "invented", "omitted", "unread"];
   var SIGNS = ["✓", "✓", "✗", "+", "−", "?"];
@@ -366,19 +367,17 @@
       make("h3", { tabindex: "-1", id: "samples-heading" }, make("bdi", { text: id })),
       make("span", { class: "sb-tools" },
         make("a", { href: "#" + new URLSearchParams({ sample: id }), text: "link" }), before, after)));
-    if (one.images.length) {
-      add(pane, make("div", { class: "sb-images" }, one.images.map(function (image, nth) {
-        var words = "Image " + (nth + 1) + " of sample " + id + (image.label ? ": " + image.label : "");
-        var size = image.width ? image.width + " × " + image.height : "";
-        return make("figure", {}, image.source ? picture(image, words) : make("span", { class: "sb-note", text: image.note }),
-          make("figcaption", { text: [image.label, image.name && short(image.name, 60), size].filter(Boolean).join(", ") }));
-      })));
-    }
-    if (one.metadata.length) {
-      add(pane, make("dl", { class: "sb-facts" }, one.metadata.slice(0, 40).map(function (entry) {
-        return make("div", {}, make("dt", { text: entry[0] }), make("dd", {}, make("bdi", { text: short(entry[1], 400) })));
-      })));
-    }
+    var images = one.images.map(function (image, nth) {
+      var words = "Image " + (nth + 1) + " of sample " + id + (image.label ? ": " + image.label : "");
+      var size = image.width ? image.width + " × " + image.height : "";
+      return make("figure", {}, image.source ? picture(image, words) : make("span", { class: "sb-note", text: image.note }),
+        make("figcaption", { text: [image.label, image.name && short(image.name, 60), size].filter(Boolean).join(", ") }));
+    });
+    var facts = one.metadata.slice(0, 40).map(function (entry) {
+      return make("div", {}, make("dt", { text: entry[0] }), make("dd", {}, make("bdi", { text: short(entry[1], 400) })));
+    });
+    add(pane, make("div", { class: "sb-top" }, images.length ? make("div", { class: "sb-images" }, images) : null,
+      facts.length ? make("dl", { class: "sb-facts" }, facts) : null));
     if (one.prompt) { add(pane, folded("Prompt of its own", textBlock(one.prompt))); }
     if (one.unlabelled) { add(pane, make("p", { class: "sb-note", text: "It has no reference, so nothing is scored against one." })); }
     if (!answers.length) { add(pane, make("p", { class: "sb-note", text: "It was not asked yet." })); }
@@ -425,7 +424,7 @@
         make("td", { class: "sb-number" }, answers.length > 1 ? number(field.weight, 1) : score === null || score === undefined ? "–" :
           number(field.weight, 1) + " × " + number(score, 2) + " = " + number(field.weight * score, 2))));
     });
-    return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Fields" },
+    return make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Field by field" },
       make("table", { class: "sb-fields" }, make("caption", { text: "Field by field" }), make("thead", {}, head), body));
   }
   function valueNode(code) {
@@ -548,7 +547,7 @@
         make("td", { class: "sb-number", text: value === null || value === undefined ? "unscored" : number(value) + (metric.unit ? " " + metric.unit : "") }),
         make("td", { text: words })));
     });
-    return body.childNodes.length ? folded("All metrics", make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Metrics" }, make("table", {},
+    return body.childNodes.length ? folded("All metrics", make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "All metrics" }, make("table", {},
       make("thead", {}, make("tr", {}, make("th", { scope: "col", text: "metric" }), make("th", { scope: "col", class: "sb-number", text: "value" }), make("th", { scope: "col", text: "why not" }))), body))) : null;
   }
   function folded(words, child) { return make("details", {}, make("summary", { text: words }), child); }
@@ -601,7 +600,7 @@
     if (open) { app.classList.add("sb-open"); }
     writeAddress(opening);
     draw();
-    if (opening) { document.getElementById("samples-heading").focus({ preventScroll: true }); host.scrollIntoView(); }
+    if (opening) { document.getElementById("samples-heading").focus({ preventScroll: true }); heading.scrollIntoView({ behavior: "instant" }); }
   }
   function reach(at) {
     var top = at * rowHeight, bottom = top + rowHeight - list.clientHeight;
@@ -739,7 +738,7 @@
       if (id) { count.textContent = "No sample is called " + visible(short(id, 60)) + ". " + count.textContent; }
       if (listed.length && (selected < 0 || current < 0)) { selected = listed[0]; current = 0; show(selected); draw(); }
     }
-    if (given) { part.scrollIntoView(); }
+    if (given) { heading.scrollIntoView({ behavior: "instant" }); }
   }
   window.addEventListener("hashchange", function () { if (readAddress() || app.classList.contains("sb-open")) { apply(); } });
   list.addEventListener("keydown", function (event) {
@@ -762,7 +761,7 @@
       return;
     }
     if (!shortcuts || typing) { return; }
-    if (event.key === "j" || event.key === "k") { event.preventDefault(); host.scrollIntoView({ block: "nearest" }); step(event.key === "j" ? 1 : -1); }
+    if (event.key === "j" || event.key === "k") { event.preventDefault(); host.scrollIntoView({ block: "nearest", behavior: "instant" }); step(event.key === "j" ? 1 : -1); }
     else if (event.key === "/") { event.preventDefault(); search.focus(); }
     else if (event.key === "?") { event.preventDefault(); dialog.showModal(); }
     else if (event.key === "Enter" && (target === document.body || target === document.documentElement) && current >= 0) { enter(); }
