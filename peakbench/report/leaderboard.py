@@ -27,7 +27,10 @@ RULES = {
         "difference leaves 0 out and p, after Holm over all pairs, is below 0.05. A range of ranks holds every rank "
         "that the data allow."
     ),
-    "intervals": "Ranks by intervals: two models are told apart where their 95 % intervals do not overlap.",
+    "intervals": (
+        "Ranks by intervals: two models are told apart where their 95 % intervals do not overlap, which is coarser than a "
+        "paired test; a row without an interval is taken as its value."
+    ),
     "values": "Ranks by published values: equal values share their ranks, and nothing says that an order is no luck.",
 }
 """How ranks came about, in words."""

@@ -7,7 +7,8 @@ paired
     its p, corrected after Holm over all pairs of the group, is below 0.05. A pair that cannot be tested so is told
     apart by its intervals, and a note says so.
 intervals
-    Published rows with intervals: told apart where the intervals have nothing in common.
+    Published rows with intervals: told apart where the intervals have nothing in common; a row without one is taken as
+    its value.
 values
     Published rows without: told apart where the values differ. Nothing says that such an order is more than luck.
 """
@@ -18,10 +19,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from peakbench.analysis.leaderboard.contests import clear, contests
+from peakbench.analysis.leaderboard.contests import contests
 from peakbench.analysis.leaderboard.entries import run_floors, run_standing
 from peakbench.analysis.leaderboard.published import PublishedScores, published_standings
-from peakbench.analysis.leaderboard.ranking import rank_ranges
+from peakbench.analysis.leaderboard.ranking import overlap, rank_ranges
 from peakbench.analysis.leaderboard.standings import Group, Leaderboard, Score, Standing, Told
 from peakbench.errors import InputError, nearest
 from peakbench.store import RunDirectory
@@ -90,9 +91,9 @@ def leaderboard_of(
         floors += of_table
         order = _order(made, True)
         ranked_rows = [made[place] for place in order if made[place].score is not None]
-        certain = bool(ranked_rows) and all(one.score is not None and one.score.certain for one in ranked_rows)
+        certain = any(one.score is not None and one.score.certain for one in ranked_rows)
         rule: Literal["intervals", "values"] = "intervals" if certain else "values"
-        standings += [*_by_value(ranked_rows, rule), *(made[place] for place in order if made[place].score is None)]
+        standings += [*_by_value(ranked_rows), *(made[place] for place in order if made[place].score is None)]
         counts = {one.n for one in made if one.n is not None}
         groups.append(
             Group(
@@ -223,9 +224,10 @@ def _placed(ranked: Sequence[Standing], told: Sequence[Told], higher: bool) -> l
     return [replace(one, behind=behind[place]) for place, one in enumerate(placed)]
 
 
-def _by_value(ranked: Sequence[Standing], rule: str) -> list[Standing]:
+def _by_value(ranked: Sequence[Standing]) -> list[Standing]:
     def apart(first: int, second: int) -> bool:
-        return rule == "values" or clear(ranked[first], ranked[second])
+        one, two = ranked[first].score, ranked[second].score
+        return one is not None and two is not None and not overlap(one, two)
 
     placed = _ranged(ranked, apart, True)
     best = placed[0].score if placed else None

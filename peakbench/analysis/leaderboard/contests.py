@@ -60,7 +60,7 @@ def contests(
     ], notes
 
 
-def clear(first: Standing, second: Standing) -> bool:
+def _clear(first: Standing, second: Standing) -> bool:
     """Whether two standings have intervals, and these nothing in common."""
     one, two = first.score, second.score
     return one is not None and two is not None and one.certain and two.certain and not overlap(one, two)
@@ -70,7 +70,7 @@ def _told(first: int, second: int, change: Change, standings: Sequence[Standing]
     if change.value is None:
         one, two = (standings[place].score for place in (first, second))
         plain = 0.0 if one is None or two is None else two.value - one.value
-        return Told(first, second, plain, None, None, None, None, 0, clear(standings[first], standings[second]))
+        return Told(first, second, plain, None, None, None, None, 0, _clear(standings[first], standings[second]))
     apart = (
         change.low is not None
         and change.high is not None
