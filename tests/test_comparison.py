@@ -156,6 +156,25 @@ def test_a_pooled_value_is_exchanged_whole_samples_at_a_time() -> None:
     assert change.p == pytest.approx(extreme / 64)
 
 
+@pytest.mark.parametrize(
+    ("row", "became", "counts"),
+    [
+        ((0, 0), (0, 2), (0, 12, 8)),  # nothing there to find, then two values invented
+        ((0, 2), (0, 0), (12, 0, 8)),
+        ((2, 4), (4, 8), (0, 12, 8)),  # as good by itself, but below the rest and heavier now
+        ((2, 4), (2, 4), (0, 0, 20)),
+    ],
+)
+def test_a_row_without_a_ratio_of_its_own_got_better_or_worse_all_the_same(
+    row: tuple[float, float], became: tuple[float, float], counts: tuple[int, int, int]
+) -> None:
+    first, second = ([*[one] * 12, *[(6, 6)] * 8] for one in (row, became))
+    both = pair(table({"f": first}, pooled=["f"]), table({"f": second}, path="b", pooled=["f"]))
+    (change,) = with_holm(changes(both, resamples=500))
+    assert (change.better, change.worse, change.same) == counts
+    assert change.differs == (change.value != 0) == (change.p_holm is not None)
+
+
 @pytest.mark.parametrize(("kind", "attribute"), [("ar", "p"), ("bs", "p_bootstrap")])
 def test_a_pooled_values_p_is_sacrebleus(kind: str, attribute: str) -> None:
     """TER is edits over words of the reference, so two systems under sacrebleu's paired tests are two runs here.

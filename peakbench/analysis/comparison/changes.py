@@ -357,13 +357,21 @@ def _ratio(side: Floats) -> float | None:
 
 
 def _steps(columns: Columns) -> Floats:
-    """Above 0 where a sample got better; a row of a pooled metric by its own ratio, none where it has none."""
-    values = [
-        np.divide(side[:, 0], side[:, 1], out=np.full(len(side), np.nan), where=side[:, 1] > 0)
-        for side in (columns.first, columns.second)
-    ]
-    step: Floats = np.nan_to_num(values[1] - values[0])
+    """Above 0 where a sample got better, by its own ratio.
+
+    A row of a pooled metric may have no ratio on a side (nothing there to find, and then one invented), or one ratio of
+    other sums: it got better where it draws the value up, the mean of both runs' values being what it is held against.
+    Over all rows what is drawn sums to the difference, so where the value differs, rows do.
+    """
+    (above, below), (over, under) = columns.first.T, columns.second.T
+    whole = (below > 0) & (under > 0)
+    one, two = (np.divide(up, down, out=np.zeros(len(up)), where=whole) for up, down in ((above, below), (over, under)))
+    step: Floats = two - one
     step[np.abs(step) <= _TIE] = 0.0
+    if columns.pooled:
+        middle = ((_ratio(columns.first) or 0.0) + (_ratio(columns.second) or 0.0)) / 2
+        drawn = (over - above) - middle * (under - below)
+        step = np.where((step == 0) & (np.abs(drawn) > _TIE), drawn, step)
     return step if columns.higher_is_better else -step
 
 
