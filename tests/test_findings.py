@@ -336,6 +336,40 @@ def test_small_and_odd_tables_have_findings_without_claims(tmp_path: Path, rows:
     assert findings_page(found).text().strip()
 
 
+@pytest.mark.parametrize(
+    ("changes", "models", "strength", "words"),
+    [
+        # mean -5, s = 1, half 4.303 / sqrt(3) = 2.484
+        (
+            (-4, -5, -6),
+            ("A-1B", "B-1B", "C-1B"),
+            "shown",
+            "on average by -5.0 points, 95 % interval -7.5 to -2.5 over 3",
+        ),
+        ((-4, -5, -6), ("A-1B", "A-1B-SFT", "B-1B"), "observed", "3 pairs of 2 models are too few to speak of others"),
+        ((-1, -5, -9), ("A-1B", "B-1B", "C-1B"), "observed", "holds 0"),
+        ((-5, -5, -5), ("A-1B", "B-1B", "C-1B"), "observed", "that change by the same are no sample of others"),
+        (
+            (-4, -5),
+            ("A-1B", "B-1B"),
+            "observed",
+            "lower in both pairs (-5.0 and -4.0), on average by -4.5 points; 2 pairs of 2",
+        ),
+        ((2, 0, -2), ("A-1B", "B-1B", "C-1B"), "observed", "is higher in 1, lower in 1 and the same in 1 of 3 pairs"),
+    ],
+)
+def test_a_mean_over_pairs_shows_something_from_three_models_on(
+    changes: tuple[float, ...], models: tuple[str, ...], strength: str, words: str, tmp_path: Path
+) -> None:
+    rows = "".join(
+        f"{model},80,100\n{model}-FP8,{80 + change},100\n" for model, change in zip(models, changes, strict=True)
+    )
+    found = of_table(tmp_path, f"model,weighted_pct,json_pct\n{rows}")
+    one = said(found, "FP8: the weighted score", words)
+    assert one.strength == strength
+    checked(found)
+
+
 def test_every_number_of_a_sentence_is_in_its_evidence(published: Findings, runs: list[Path]) -> None:
     checked(published)
     checked(of_runs(*runs))

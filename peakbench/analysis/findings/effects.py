@@ -152,15 +152,19 @@ def _sentence(kind: Kind, subject: str, group: Group, metric: str) -> Finding:
     mean, half = mean_interval(values)
     low, high = (None, None) if half is None else (mean - half, mean + half)
     evidence |= {"mean": mean, "median": median(values), "low": low, "high": high, "models": group.models}
+    up, down = sum(round(one, 9) > 0 for one in values), sum(round(one, 9) < 0 for one in values)
+    evidence |= {"higher": up, "lower": down, "same": len(values) - up - down}
     where = f"{count(len(values), 'pair')} of {count(group.models, 'model')}"
-    words = f"{subject}: the {what} {_direction(values)} ({spread(values)}), on average by {points(mean)} points"
-    clear = low is not None and high is not None and (low > 0 or high < 0)
+    words = f"{subject}: the {what} {_direction(up, down, len(values))} ({spread(values)}), on average by {points(mean)} points"
+    clear = low is not None and high is not None and bool(half) and (low > 0 or high < 0)
     if low is None or high is None:
         words += f"; {where} are too few to say more."
     elif clear and group.models >= ENOUGH_MODELS:
         words += f", {interval(low, high)} over {where}."
     elif clear:
         words += f", {interval(low, high)}; but {where} are too few to speak of others."
+    elif not half:
+        words += f"; {where} that change by the same are no sample of others."
     else:
         words += f"; over {where} the {interval(low, high)} holds 0, so an effect in general is not shown."
     single = [one for one, change in group.clean if _certain(change)]
@@ -221,17 +225,13 @@ def _by_name(group: Group) -> str:
     )
 
 
-def _direction(values: Sequence[float]) -> str:
-    up = sum(round(value, 9) > 0 for value in values)
-    down = sum(round(value, 9) < 0 for value in values)
-    number = "both" if len(values) == 2 else f"all {len(values)}"
-    if up == len(values):
-        return f"is higher in {number} pairs"
-    if down == len(values):
-        return f"is lower in {number} pairs"
-    same = len(values) - up - down
+def _direction(up: int, down: int, number: int) -> str:
+    every = "both" if number == 2 else f"all {number}"
+    if number in (up, down):
+        return f"is {'higher' if up else 'lower'} in {every} pairs"
+    same = number - up - down
     parts = [f"higher in {up}"] * bool(up) + [f"lower in {down}"] * bool(down) + [f"the same in {same}"] * bool(same)
-    return f"is {listed(parts)} of {len(values)} pairs"
+    return f"is {listed(parts)} of {number} pairs"
 
 
 def _single(one: PairFinding, change: Change, called: Mapping[str, str]) -> tuple[str, Strength]:

@@ -73,8 +73,12 @@ class GroupReading:
         places = {self._place(one) for one in self.all}
         return tuple(one for one in self.board.told if one.first in places)
 
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {id(one): place for place, one in enumerate(self.board.standings)}
+
     def _place(self, one: Standing) -> int:
-        return next(place for place, other in enumerate(self.board.standings) if other is one)
+        return self._places[id(one)]
 
     @cached_property
     def families(self) -> dict[int, str | None]:

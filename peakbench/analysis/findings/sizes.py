@@ -108,7 +108,7 @@ def _larger(found: GroupReading, pairs: list[tuple[str, Standing, Standing]]) ->
     of = listed([f"{name(family)}" for family in kinds])
     if low is None or high is None:
         words += f"; {len(pairs)} pairs are too few to say more ({of})"
-    elif (low > 0 or high < 0) and len(kinds) >= ENOUGH_MODELS:
+    elif half and (low > 0 or high < 0) and len(kinds) >= ENOUGH_MODELS:
         words += f", on average by {points(mean)}, {interval(low, high)}"
         strength = "shown"
     else:
@@ -121,21 +121,15 @@ def _larger(found: GroupReading, pairs: list[tuple[str, Standing, Standing]]) ->
 def _trained_small(found: GroupReading) -> Finding | None:
     """A trained small model above a larger one of its family as released: the one that is furthest ahead."""
     candidates = []
-    for small in found.usable:
-        for large in found.usable:
-            sizes_known = size(small.parameters), size(large.parameters)
-            family = found.families[id(small)]
-            if (
-                None not in sizes_known
-                and (sizes_known[0] or 0.0) < (sizes_known[1] or 0.0)
-                and family is not None
-                and family == found.families[id(large)]
-                and small.training
-                and not large.training
-                and small.quantization == large.quantization
-                and found.gain(small, large) > 0
-            ):
-                candidates.append((found.gain(small, large), small, large))
+    for of in _relatives(found):
+        best: Standing | None = None  # the best trained one among those smaller
+        for same in of:
+            for large in same:
+                if best is not None and not large.training and found.gain(best, large) > 0:
+                    candidates.append((found.gain(best, large), best, large))
+            trained = [one for one in same if one.training]
+            if trained and (best is None or found.gain(trained[0], best) > 0):
+                best = trained[0]
     if not candidates:
         return None
     gain, small, large = max(candidates, key=lambda one: one[0])
@@ -160,3 +154,13 @@ def _trained_small(found: GroupReading) -> Finding | None:
         },
         "shown" if shown else "observed",
     )
+
+
+def _relatives(found: GroupReading) -> list[list[list[Standing]]]:
+    """Models of one family and format, those of one size together, the smallest first; of one size the best first."""
+    cells: dict[tuple[str, str], dict[float, list[Standing]]] = defaultdict(lambda: defaultdict(list))
+    for one in found.usable:
+        billions, family = size(one.parameters), found.families[id(one)]
+        if billions is not None and family is not None:
+            cells[family, one.quantization][billions].append(one)
+    return [[of[billions] for billions in sorted(of)] for of in cells.values()]
