@@ -597,6 +597,13 @@ def test_the_samples_that_lost_most_come_first() -> None:
     assert repr(found).startswith("<Verdict undecided: quality: between")
 
 
+def test_a_value_invented_where_there_was_nothing_to_find_is_a_loss() -> None:
+    kept = table({"f": pooled([4.0] * 90 + [0.0] * 30, [4.0] * 90 + [0.0] * 30)}, name="old")
+    new = table({"f": pooled([4.0] * 90 + [0.0] * 30, [4.0] * 90 + [0.0] * 29 + [3.0])}, name="new")
+    found = judge(new, kept, metrics=["f"], resamples=FEW)
+    assert [(one.sample_id, one.first, one.second) for one in found.samples] == [("s119", 1.0, 0.0)]
+
+
 def test_fields_are_corrected_over_the_fields() -> None:
     n = 200
     fields = {

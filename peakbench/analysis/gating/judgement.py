@@ -360,8 +360,10 @@ def _worst(scored: _Reading, gated: Gated, answers: RunDirectory | None) -> list
     if gated.change is None or gated.change.value is None:
         return []
     columns, pairing = scored.columns(gated), scored.pairing
+    # Of a pooled metric, a row of zeros has nothing to find and nothing wrong.
+    best = (columns.high if columns.higher_is_better else columns.low) or 0.0
     before, after = (
-        np.divide(side[:, 0], side[:, 1], out=np.zeros(len(side)), where=side[:, 1] > 0)
+        np.divide(side[:, 0], side[:, 1], out=np.full(len(side), best), where=side[:, 1] > 0)
         for side in (columns.first, columns.second)
     )
     step = after - before if columns.higher_is_better else before - after
