@@ -100,13 +100,11 @@ def _lineage(record: RunRecord) -> str | None:
         "quantization": found.quantization if found.quantized else None,
         "version": found.version,
     }
-    said = [
-        f"{word} (by its name)" if name in found.inferred else word
-        for name, word in words.items()
-        if word and name not in found.unknown
-    ]
-    if record.lineage is None and len(said) == 1 and found.family:
-        return None  # nothing but the model's name again
+    known = {name: word for name, word in words.items() if word and name not in found.unknown}
+    if known.keys() <= found.inferred:
+        # nothing but the model's name again is no lineage
+        return f"{', '.join(known.values())} (by its name)" if known.keys() - {"family"} else None
+    said = [f"{word} (by its name)" if name in found.inferred else word for name, word in known.items()]
     if record.lineage is not None and record.lineage.training == ():
         said.append("as released")
     if found.base_run:
