@@ -425,10 +425,10 @@ def test_csv_is_read_again_as_it_was_written(tmp_path: Path) -> None:
         assert two.n == one.n
     assert again.groups[0].rule == "intervals"
     assert len(again.floors) == 4
-    one, two = board.floor(), again.floor()
-    assert one is not None
-    assert two is not None
-    assert one.model == two.model
+    first, second = board.floor(), again.floor()
+    assert first is not None
+    assert second is not None
+    assert first.model == second.model
 
 
 def test_rows_and_frames(table: Path) -> None:
