@@ -6,6 +6,7 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,44 @@ def test_runs_show_what_their_samples_support(runs: list[Path]) -> None:
     size = said(found, "the larger model has the better weighted score in both pairs", "names only")
     assert size.strength == "observed"  # two pairs have no interval
     assert {one["small"]["model"] for one in size.evidence["pairs"]} == {"Own-2B", "Own-2B-NVFP4"}
+
+
+def test_a_pair_of_runs_shows_nothing_where_its_test_or_its_interval_does_not_hold(runs: list[Path]) -> None:
+    opened = [RunDirectory.open(path) for path in runs if path.name in ("Own-8B", "Own-8B-SFT")]
+    board = leaderboard_of(opened, resamples=1000)
+    pairs = run_pairs(opened, metrics=[board.metric], resamples=1000)
+    (one,) = pairs.findings
+    (held,) = one.metrics
+    assert said(findings(board, pairs), "SFT on models as released: one pair").strength == "shown"
+    for doubt, words in (
+        ({"unreliable": "fewer than 30 samples"}, "but fewer than 30 samples."),
+        ({"p_holm": 0.06}, "but not once corrected for the number of pairs."),
+        ({"low": -0.01}, "which holds 0: no effect is shown."),
+    ):
+        doubtful = replace(one, metrics=(replace(held, change=replace(held.change, **doubt)),))
+        found = said(
+            findings(board, replace(pairs, findings=(doubtful,))), "SFT on models as released: one pair", words
+        )
+        assert found.strength == "observed"
+
+
+def test_what_stages_add_is_told_apart_by_what_was_there_before(tmp_path: Path) -> None:
+    rows = "A-2B-SFT,80\nA-2B-SFT-GRPO,85\nB-2B,80\nB-2B-GRPO,70\nC-2B,50\nD-2B-SFT,60\nD-9B-SFT,55\n"
+    found = of_table(tmp_path, f"model,weighted_pct\n{rows}")
+    gaps = {(gap.model, gap.lacks): gap.expected for gap in found.research}
+    assert gaps["C-2B", "GRPO"] == pytest.approx(0.4)
+    assert gaps["D-2B-SFT", "GRPO"] == pytest.approx(0.65)
+    assert gaps["C-2B", "SFT"] is None
+    # D-9B-SFT is larger and lower than D-2B-SFT, but it is trained too
+    assert not [one for one in found if "can pass a larger one" in one.sentence]
+
+
+def test_fields_at_their_floor_say_little(tmp_path: Path) -> None:
+    """Of c0 to c6, t0 to t3 and b0 to b10 the most frequent values are right in 1/7, 1/4 and 1/11 of the samples."""
+    found = of_runs(scored(tmp_path, "Own-8B", (0.95, 0.85, 0.1), n=200))
+    idle = said(found, "say little", "the score is not surely above what an answer without a model has")
+    assert set(idle.evidence["fields"]) == {"color", "cut"}
+    assert idle.evidence["fields"]["cut"]["floor"] == pytest.approx(0.25)
 
 
 def test_fields_are_ordered_only_where_intervals_allow(tmp_path: Path) -> None:

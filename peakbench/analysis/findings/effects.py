@@ -155,7 +155,8 @@ def _sentence(kind: Kind, subject: str, group: Group, metric: str) -> Finding:
     up, down = sum(round(one, 9) > 0 for one in values), sum(round(one, 9) < 0 for one in values)
     evidence |= {"higher": up, "lower": down, "same": len(values) - up - down}
     where = f"{count(len(values), 'pair')} of {count(group.models, 'model')}"
-    words = f"{subject}: the {what} {_direction(up, down, len(values))} ({spread(values)}), on average by {points(mean)} points"
+    direction = f"{_direction(up, down, len(values))} ({spread(values)})"
+    words = f"{subject}: the {what} {direction}, on average by {points(mean)} points"
     clear = low is not None and high is not None and bool(half) and (low > 0 or high < 0)
     if low is None or high is None:
         words += f"; {where} are too few to say more."
