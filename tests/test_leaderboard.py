@@ -229,7 +229,11 @@ def test_unfinished_runs_are_left_out_and_failed_answers_are_said(tmp_path: Path
     with pytest.raises(InputError, match="nothing to rank"):
         leaderboard(gone)
     with pytest.raises(StoreError, match="no run here"):
-        leaderboard(tmp_path / "nowhere")
+        leaderboard(kept, tmp_path / "nowhere")
+    (tmp_path / "runs" / "notes.txt").write_text("no run")
+    board = leaderboard(*sorted((tmp_path / "runs").iterdir()), resamples=500)
+    assert {one.model for one in board} == {"kept", "half"}
+    assert any("notes.txt is left out: it is no run" in note for note in board.notes)
 
 
 def test_a_score_outside_its_range_is_refused_in_a_run_too(tmp_path: Path) -> None:

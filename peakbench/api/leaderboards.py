@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from peakbench.analysis.findings.gathering import findings
@@ -12,6 +13,7 @@ from peakbench.analysis.leaderboard.published import read_scores_table
 from peakbench.analysis.leaderboard.standings import Leaderboard
 from peakbench.analysis.lineage.pairs import Pairs, run_pairs, table_pairs
 from peakbench.analysis.lineage.published import read_table
+from peakbench.errors import StoreError
 from peakbench.report.boards import WrittenBoard, write_board
 from peakbench.runs import Run
 from peakbench.store import RunDirectory
@@ -34,7 +36,8 @@ def leaderboard(
     table, are ranked apart.
 
     Args:
-        runs: runs or their directories; a folder of runs stands for all of them.
+        runs: runs or their directories; a folder of runs stands for all of them. Among several, what is there but is no
+            run is left out, and a note says so.
         csv: published tables: a column ``model``, and scores in columns whose names end in ``_pct``.
         metric: what ranks; None: the weighted score, or quality where there is none.
         resamples, seed: of the paired tests.
@@ -53,14 +56,25 @@ def leaderboard(
     [('1-2', False), ('1-2', False)]
     """
     tables = [csv] if isinstance(csv, str | Path) else csv
-    return leaderboard_of(
-        [opened for run in runs for opened in _opened(run)],
+    opened: list[RunDirectory] = []
+    notes = []
+    for run in runs:
+        try:
+            opened += _opened(run)
+        except StoreError:
+            # among several, as runs/* names them, what is no run is passed over
+            if len(runs) == 1 or not isinstance(run, str | Path) or not Path(run).exists() or _is_run(Path(run)):
+                raise
+            notes.append(f"{run} is left out: it is no run")
+    board = leaderboard_of(
+        opened,
         [read_scores_table(path) for path in tables],
         metric=metric,
         resamples=resamples,
         seed=seed,
         title=title,
     )
+    return replace(board, notes=(*notes, *board.notes)) if notes else board
 
 
 def leaderboard_findings(board: Leaderboard, *, resamples: int = 10_000, seed: int = 0) -> Findings:
@@ -109,8 +123,12 @@ def _opened(run: Run | RunDirectory | str | Path) -> list[RunDirectory]:
     if isinstance(run, Run):
         return [run.directory]
     path = Path(run)
-    if not (path / "run.json").is_file() and path.is_dir():
+    if not _is_run(path) and path.is_dir():
         inside = sorted(one.parent for one in path.glob("*/run.json"))
         if inside:
             return [RunDirectory.open(one) for one in inside]
     return [Run(path).directory]
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "run.json").is_file()
