@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +32,12 @@ def send(export: Export) -> str:
         MissingDependency: the exporter is not installed.
     """
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        exporters = import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
         from opentelemetry.sdk.trace.export import SpanExportResult
     except ImportError:
         package = "opentelemetry-exporter-otlp-proto-http"
         raise MissingDependency("sending spans", package=package, extra="otel") from None
-    exporter = OTLPSpanExporter(endpoint=export.target or None)
+    exporter = exporters.OTLPSpanExporter(endpoint=export.target or None)
     sent = 0
     try:
         for batch in _batches(spans(export.run, contents=export.contents)):

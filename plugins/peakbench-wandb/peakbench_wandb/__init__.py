@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from typing import Any
 
 from peakbench import Run, hookimpl
@@ -120,7 +121,7 @@ def _answers(run: Run) -> tuple[list[str], list[list[Any]]]:
     metrics, fields = list(run.summary["metrics"]), list(run.summary.get("fields") or {})
     columns = ["sample_id", "repeat", "state", *metrics, *(f"{name}.outcome" for name in fields), "text"]
     rows = []
-    with run.directory.index() as index:
+    with closing(run.directory.index()) as index:
         for scored in run.rows():
             if len(rows) == ROWS:
                 break

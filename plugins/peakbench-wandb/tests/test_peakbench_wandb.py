@@ -23,6 +23,7 @@ ANSWER = '{"type": "t-shirt", "color": "red", "pattern": "solid", "brand": null}
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pb.Run:
     monkeypatch.setenv("WANDB_MODE", "offline")
+    wandb.teardown()  # it reads its variables once a process
     for name in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     with ScriptedEndpoint(ANSWER, faults=[lambda asked: Reply(status=500) if asked.number == 0 else None]) as server:
@@ -86,32 +87,35 @@ def test_the_numbers_are_those_of_the_summary(run: pb.Run, tmp_path: Path) -> No
     assert (begun.project, config["model"], config["sampling"]["max_tokens"]) == ("garments", "m=<b>", 512)
 
 
-def test_contents_stay_here_unless_they_are_asked_for(
-    run: pb.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_contents_stay_here(run: pb.Run, tmp_path: Path) -> None:
     peakbench_wandb.log_run(run)
     assert set(tables(tmp_path)) == {"scores"}
     written = b"".join(path.read_bytes() for path in (tmp_path / "wandb").rglob("*") if path.is_file())
     assert b"t-shirt" not in written
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "again"))  # folders are named by the second
-    (tmp_path / "again").mkdir()
+
+
+def test_contents_go_where_they_are_asked_for(run: pb.Run, tmp_path: Path) -> None:
     peakbench_wandb.log_run(run, contents=True)
-    answers = tables(tmp_path / "again")["answers"]
+    answers = tables(tmp_path)["answers"]
     assert len(answers["data"]) == 6
     texts = [row[answers["columns"].index("text")] for row in answers["data"]]
     assert texts.count(None) == 1
     assert texts.count(ANSWER) == 5
 
 
-def test_the_same_run_has_the_same_id(run: pb.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = []
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv("WANDB_DIR", str(tmp_path / name))
-        peakbench_wandb.log_run(run)
-        ids += [record.run.run_id for record in records(tmp_path / name) if record.HasField("run")]
-    assert len(ids) == 2
-    assert len(set(ids)) == 1
+def test_the_same_run_has_the_same_id(run: pb.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, init = [], wandb.init
+
+    def noted(**options: Any) -> Any:
+        begun.append((options["id"], options["resume"]))
+        return init(**options)
+
+    monkeypatch.setattr(wandb, "init", noted)
+    peakbench_wandb.log_run(run)
+    pb.score(run, metrics=["weighted_score"], resamples=200)
+    peakbench_wandb.log_run(pb.load_run(run.path))
+    assert begun[0] == begun[1]
+    assert begun[0][1] == "allow"
 
 
 def test_it_is_a_destination(run: pb.Run, monkeypatch: pytest.MonkeyPatch) -> None:
