@@ -252,7 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _validate(self, given: dict[str, Any]) -> tuple[int, bytes, dict[str, str]]:
         try:
-            data = _front(given["content"])
+            data = _front(given["content"], strict=True)
             if data is not None and not isinstance(data, dict):
                 raise ValueError("metadata should be an object")
             for entry in (data or {}).get("model-index") or []:
@@ -266,11 +266,16 @@ class _Handler(BaseHTTPRequestHandler):
         return _json({"errors": [], "warnings": warned})
 
 
-def _front(card: str) -> Any:
+def _front(card: str, *, strict: bool = False) -> Any:
     lines = card.lstrip("\ufeff").replace("\r\n", "\n")
     if not lines.startswith("---\n"):
         return None
-    return yaml.safe_load(lines[4:].partition("\n---")[0])
+    try:
+        return yaml.safe_load(lines[4:].partition("\n---")[0])
+    except yaml.YAMLError:
+        if strict:
+            raise
+        return None  # the Hub shows such a card without its metadata
 
 
 def _blob(data: bytes) -> str:

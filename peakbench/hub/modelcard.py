@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,7 +107,7 @@ class ModelCard:
         from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
         run = self.summary["run"]
-        chosen = self.options.eval_tasks or {self.figures[0].metric: self.task}
+        chosen = self.options.eval_tasks or {self.figures[0].metric: neutral(self.task, limit=200)}
         entries = []
         for metric, task in chosen.items():
             one = self._figure(metric)
@@ -239,8 +238,12 @@ def table_values(card: str, key: str) -> dict[str, str]:
     """
     span = find_section(card, key)
     section = card[span[0] : span[1]] if span else ""
-    rows = re.findall(r"^\|[^`\r\n]*\| `([^`\r\n]+)` \| (\S+)", section, re.MULTILINE)
-    return dict(rows)
+    found = {}
+    for line in section.splitlines():
+        cells = line.split(" | ")  # a bar within a cell has a backslash before it
+        if line.startswith("| ") and len(cells) > 2 and cells[1].startswith("`"):
+            found[cells[1].strip("`")] = cells[2].partition(" ")[0]
+    return found
 
 
 def _plain_rows(text: str, path: str) -> list[dict[str, Any]]:

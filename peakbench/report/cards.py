@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from peakbench.errors import InputError, nearest
 from peakbench.report.leaderboard import board_page
 from peakbench.report.scores import highest_floor, interval
-from peakbench.report.tables import Table, neutral, percent, quantity
+from peakbench.report.tables import Page, Table, neutral, percent, quantity
 
 if TYPE_CHECKING:
     from peakbench.analysis.leaderboard.standings import Leaderboard
@@ -179,7 +179,7 @@ def model_section(summary: Mapping[str, Any], shown: Sequence[Figure], *, pictur
 def board_section(board: Leaderboard) -> str:
     """Write a leaderboard for an organisation's card, in Markdown."""
     blocks = []
-    for block in board_page(board).blocks:
+    for block in _public(board).blocks:
         if isinstance(block, Table):
             if block.title:
                 blocks.append(f"### {escaped(block.title, limit=200)}")
@@ -193,8 +193,13 @@ def board_section(board: Leaderboard) -> str:
 
 def board_rows(board: Leaderboard) -> list[tuple[str, ...]]:
     """The cells of every table of :func:`board_section`, row by row, as they are written."""
-    tables = [block for block in board_page(board).blocks if isinstance(block, Table)]
+    tables = [block for block in _public(board).blocks if isinstance(block, Table)]
     return [tuple(escaped(cell) for cell in row) for table in tables for row in table.rows]
+
+
+def _public(board: Leaderboard) -> Page:
+    # the notes of a board are for whoever made it: they name folders of the machine
+    return board_page(replace(board, notes=()))
 
 
 def _table(table: Table) -> Iterator[str]:
