@@ -409,6 +409,20 @@ def test_a_mean_over_pairs_shows_something_from_three_models_on(
     checked(found)
 
 
+@pytest.mark.parametrize(("families", "strength"), [("AAAA", "observed"), ("ABCD", "shown")])
+def test_larger_models_are_better_only_over_several_families(families: str, strength: str, tmp_path: Path) -> None:
+    """+4, +5, +6 and +5: mean 5, s = 0.816, half 3.182 * 0.816 / 2 = 1.299."""
+    forms = ("", "-SFT", "-DPO", "-PPO")  # what is of one family differs in training
+    rows = "".join(
+        f"{family}-{size}B{form},{70 + place + (change if size == 8 else 0)}\n"
+        for place, (family, form, change) in enumerate(zip(families, forms, (4, 5, 6, 5), strict=True))
+        for size in (2, 8)
+    )
+    found = of_table(tmp_path, f"model,weighted_pct\n{rows}")
+    one = said(found, "the larger model has the better weighted score in all 4 pairs", "95 % interval +3.7 to +6.3")
+    assert one.strength == strength
+
+
 def test_every_number_of_a_sentence_is_in_its_evidence(published: Findings, runs: list[Path]) -> None:
     checked(published)
     checked(of_runs(*runs))

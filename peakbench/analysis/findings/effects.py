@@ -102,8 +102,8 @@ def quantization(pairs: Pairs, metric: str) -> Iterator[Finding]:
     if missing and every.clean:
         yield Finding(
             "open",
-            f"What {listed(missing)} {'costs' if len(missing) == 1 else 'cost'} cannot be said: no model of which most "
-            "answers could be read has it beside its original.",
+            f"What {listed(map(name, missing))} {'costs' if len(missing) == 1 else 'cost'} cannot be said: no "
+            "model of which most answers could be read has it beside its original.",
             {"formats": missing, "measured": [form for form, group in formats.items() if group.clean]},
             "open",
         )
@@ -127,7 +127,7 @@ def training(pairs: Pairs, metric: str) -> Iterator[Finding]:
     if missing and groups:
         yield Finding(
             "open",
-            f"What {listed(missing)} {'does' if len(missing) == 1 else 'do'} alone cannot be said: "
+            f"What {listed(map(name, missing))} {'does' if len(missing) == 1 else 'do'} alone cannot be said: "
             f"no pair of models differs in {'it' if len(missing) == 1 else 'one of them'} only.",
             {"stages": missing, "measured": sorted(alone)},
             "open",
@@ -142,6 +142,7 @@ def _sentence(kind: Kind, subject: str, group: Group, metric: str) -> Finding:
         "pairs": [_pair(one, change) for one, change in group.clean],
         "set_aside": [_aside(one) for one in group.aside],
     }
+    subject = name(subject)
     if not values:
         sentence = f"{subject}: its effect on the {what} cannot be said. {_left(group.aside, first=True)}."
         return Finding("open", sentence, evidence, "open")
@@ -194,8 +195,8 @@ def _most_changed(subject: str, group: Group) -> Iterator[Finding]:
         sure = "beyond chance in " + ("all" if certain == len(of) else f"{certain or 'none'} of them")
     yield Finding(
         "fields",
-        f"{subject} changes {name(most)} by {points(means[most])} points {where}, the most of {len(fields)} fields; "
-        f"{sure}.",
+        f"{name(subject)} changes {name(most)} by {points(means[most])} points {where}, "
+        f"the most of {len(fields)} fields; {sure}.",
         {
             "field": most,
             "fields": len(fields),

@@ -141,7 +141,7 @@ def _side_by_side(found: GroupReading, cell: dict[str, Standing], leading: str) 
     how = "+".join(first.training) or "as released"
     form = f", {first.quantization}" if first.quantized else ""
     shown = [f"{name(family)} {percent(value(one))}" for family, one in order]
-    words = f"Of one size and training ({first.parameters} {how}{form}): {listed(shown, most=6)}"
+    words = f"Of one size and training ({name(first.parameters or '')} {name(how + form)}): {listed(shown, most=6)}"
     told = found.told(first, next_one)
     strength: Strength = "shown" if told is not None and told.apart else "observed"
     if told is not None:

@@ -42,7 +42,7 @@ def sizes(found: GroupReading) -> Iterator[Finding]:
         yield Finding(
             "open",
             f"What more than {largest:g}B parameters bring cannot be said: fewer than half of the answers of "
-            f"{count(len(silent), 'larger model')} ({listed(shown)}) could be read.",
+            f"{count(len(silent), 'larger model')} ({listed(map(name, shown))}) could be read.",
             {"largest": largest, "models": [{**scored(one), "parameters": one.parameters} for one in silent]},
             "open",
         )
