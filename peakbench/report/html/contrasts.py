@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from peakbench.analysis.comparison.contrasts import FLIPS_SHOWN, Comparison, Contrast
 from peakbench.report.comparison import comparison_page
 from peakbench.report.html.figures import Spans, change_spans
-from peakbench.report.html.writing import contrast_lead
+from peakbench.report.html.writing import contrast_lead, names
 from peakbench.report.tables import Lines, Page, Table, neutral
 
 
@@ -35,10 +35,14 @@ class ContrastPart:
 
 def title(found: Comparison) -> str:
     """Name the page."""
-    first, others = found.contrasts[0].first, [one.second for one in found.contrasts]
-    if len(others) == 1:
-        return f"{neutral(others[0].model, limit=80)} against {neutral(first.model, limit=80)}"
-    return f"{len(others)} runs against {neutral(first.model, limit=80)}"
+    if len(found.contrasts) == 1:
+        return _against(found.contrasts[0])
+    return f"{len(found.contrasts)} runs against {neutral(found.contrasts[0].first.model, limit=80)}"
+
+
+def _against(one: Contrast) -> str:
+    first, second = names(one)
+    return f"{second} against {first}"
 
 
 def overview(found: Comparison) -> Table | None:
@@ -55,12 +59,11 @@ def contrast_part(one: Contrast, number: int) -> ContrastPart:
     lines = {block.title: list(block.lines) for block in page.blocks if isinstance(block, Lines)}
     tables = [block for block in page.blocks if isinstance(block, Table)]
     flips = next((table for table in tables if table.title.startswith("Flips")), None)
-    name = neutral(one.second.model, limit=40)
     head = _head(page)
     return ContrastPart(
         id=f"contrast-{number}",
-        title=name,
-        heading=head[0] if head else name,
+        title=names(one)[1],
+        heading=_against(one),
         lead=contrast_lead(one),
         facts=head[1:],
         verdict=lines.get("What changed", []),

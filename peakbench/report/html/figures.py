@@ -165,9 +165,12 @@ def score_spans(rows: Iterable[tuple[str, Mapping[str, Any]]], *, failed: bool =
 
 
 def change_spans(found: Iterable[Change]) -> Spans | None:
-    """Return changes of scores around zero; what is not clear after Holm's correction is said and coloured so."""
+    """Return changes of scores around zero; what is not clear after Holm's correction is said and coloured so.
+
+    None where no sample differs in any of them: there is nothing to see.
+    """
     rows = [one for one in found if one.value is not None]
-    if not rows:
+    if not any(one.differs for one in rows):
         return None
     ends = [end for one in rows for end in (one.value, one.low, one.high) if end is not None]
     low, high = min(0.0, *ends), max(0.0, *ends)

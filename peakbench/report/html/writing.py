@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from peakbench.analysis.comparison.contrasts import Contrast
@@ -75,7 +76,7 @@ def contrast_lead(one: Contrast) -> str:
         return ""
     change = found[name]
     assert change.value is not None
-    second, first = neutral(one.second.model, limit=80), neutral(one.first.model, limit=80)
+    first, second = names(one)
     if not change.differs:
         return f"{second} and {first} have the same {neutral(name)} on every one of {_counted(change.n, 'sample')}."
     way = "higher" if change.value > 0 else "lower" if change.value < 0 else "neither higher nor lower"
@@ -94,6 +95,14 @@ def contrast_lead(one: Contrast) -> str:
         return f"{said} ({', '.join(sure)}): {verdict}."
     needed = f"; about {change.needed:,} samples would show a difference of this size" if change.needed else ""
     return f"{said} ({', '.join(sure)}): not clear{needed}."
+
+
+def names(one: Contrast) -> tuple[str, str]:
+    """Name the two runs: by their models or, where those are the same, by their folders."""
+    first, second = neutral(one.first.model, limit=80), neutral(one.second.model, limit=80)
+    if first == second:
+        first, second = (f"{first} ({neutral(Path(run.path).name, limit=60)})" for run in (one.first, one.second))
+    return first, second
 
 
 def _score(summary: Summary, name: str, entry: Summary) -> Iterator[str]:
