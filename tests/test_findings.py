@@ -312,6 +312,28 @@ def test_nobody_is_alone_where_nothing_tells_two_apart(tmp_path: Path) -> None:
     assert len(best.evidence["tied"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("rows", "strength", "words"),
+    [
+        ("A,90,88,92\nB,80,78,82\nC,79,77,81\n", "shown", "its interval lies clear of that of B, the next (80.0 %)"),
+        ("A,90,88,92\nB,89,85,91\nC,79,77,81\n", "observed", "B cannot be told apart from it (their intervals overlap"),
+        ("A,90,,\nB,90,,\nC,80,,\n", "observed", "together with B, 10.0 points ahead of C (80.0 %); without samples"),
+    ],
+)
+def test_the_best_of_a_table_is_alone_where_its_interval_is(
+    rows: str, strength: str, words: str, tmp_path: Path
+) -> None:
+    found = of_table(tmp_path, f"model,weighted_pct,weighted_pct_low,weighted_pct_high\n{rows}")
+    assert said(found, "has the best weighted score", words).strength == strength
+    checked(found)
+
+
+def test_a_long_research_table_says_how_much_it_leaves_out(published: Findings) -> None:
+    page = findings_page(published, most=3).text()
+    assert "Training that was not tried: what pairs let one expect, % (the first 3 of 11)" in page
+    assert "(the first 3 of 19)" in page
+
+
 def test_models_of_one_name_are_told_apart_by_their_runs(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

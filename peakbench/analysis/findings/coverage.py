@@ -57,7 +57,7 @@ def readable(found: GroupReading) -> Iterator[Finding]:
         "never": [scored(one) for one in never],
     }
     sentence = (
-        f"All {len(known)} models always answer with JSON."
+        f"{'Both' if len(known) == 2 else f'All {len(known)}'} models always answer with JSON."
         if 1 < len(known) == len(always)
         else f"{share(known[0][1])} of the answers of {found.label(known[0][0])} are JSON."
         if len(known) == 1

@@ -143,10 +143,12 @@ def _side_by_side(found: GroupReading, cell: dict[str, Standing], leading: str) 
     shown = [f"{name(family)} {percent(value(one))}" for family, one in order]
     words = f"Of one size and training ({name(first.parameters or '')} {name(how + form)}): {listed(shown, most=6)}"
     told = found.told(first, next_one)
-    strength: Strength = "shown" if told is not None and told.apart else "observed"
+    strength: Strength = "shown" if found.apart(first, next_one) else "observed"
     if told is not None:
         apart = "are told apart" if told.apart else "cannot be told apart"
         words += f"; {name(winner)} and {name(second)} {apart} over the same samples"
+    elif strength == "shown":
+        words += f"; the intervals of {name(winner)} and {name(second)} lie apart"
     if winner != leading and leading in cell:
         words += f"; yet the best model of all is a {name(leading)}"
     variants = {one.lineage.variant for _, one in order if one.lineage is not None} - {None}
