@@ -127,7 +127,7 @@ def _table(
 def _bar(row: Mapping[str, Any]) -> str:
     """The score, its interval and its floor on a line from 0 to 1; nothing for what is no share of something."""
     value, low, high, floor = (row[name] for name in ("value", "low", "high", "floor"))
-    if row["unit"] or not 0 <= value <= 1:
+    if value is None or row["unit"] or not 0 <= value <= 1:
         return ""
     marks = ['<line x1="4" x2="104" y1="8" y2="8" stroke="currentColor" stroke-opacity=".25"/>']
     if floor is not None and 0 <= floor <= 1:
