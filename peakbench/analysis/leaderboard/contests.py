@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from peakbench.analysis.comparison.changes import Change, changes, with_holm
-from peakbench.analysis.comparison.pairing import pair
+from peakbench.analysis.comparison.changes import Change, changes, column_changes, with_holm
+from peakbench.analysis.comparison.pairing import Columns, pair
 from peakbench.analysis.comparison.scoretable import ScoreTable, read_scores
 from peakbench.analysis.leaderboard.ranking import overlap
 from peakbench.analysis.leaderboard.standings import Standing, Told
@@ -16,6 +16,7 @@ from peakbench.errors import NotComparable
 from peakbench.store import RunDirectory
 
 LEVEL = 0.05
+_MOST_PAIRS, _MOST_ROWS = 64, 4_000_000  # tested at once: what that needs in memory
 _ENOUGH = 30  # pairs of samples from which the normal approximation may refine a p
 
 
@@ -42,14 +43,7 @@ def contests(
     tables = [_slim(read_scores(run), metric) for run in runs]
     notes = list(_same_answers(tables))
     places = list(combinations(range(len(runs)), 2))
-    found: list[Change] = []
-    for first, second in places:
-        try:
-            pairing = pair(tables[first], tables[second])
-            (change,) = changes(pairing, metrics=[metric], fields=[], resamples=resamples, seed=seed)
-            found.append(_refined(change, resamples))
-        except NotComparable as error:
-            found.append(Change(name=metric, kind="metric", reason=error.what))
+    found = [_refined(one, resamples) for one in _changes(tables, places, metric, resamples, seed)]
     untested = [one for one in found if one.value is None]
     if untested:
         reasons = "; ".join(dict.fromkeys(str(one.reason) for one in untested))
@@ -64,6 +58,37 @@ def _clear(first: Standing, second: Standing) -> bool:
     """Whether two standings have intervals, and these nothing in common."""
     one, two = first.score, second.score
     return one is not None and two is not None and one.certain and two.certain and not overlap(one, two)
+
+
+def _changes(
+    tables: Sequence[ScoreTable], places: Sequence[tuple[int, int]], metric: str, resamples: int, seed: int
+) -> list[Change]:
+    """The change of each pair; pairs over equally many samples share their resamples, as one call for each would."""
+    made: dict[int, Change] = {}
+    waiting: dict[int, list[tuple[int, Columns]]] = {}
+
+    def settle(count: int) -> None:
+        named = [(str(number), columns) for number, columns in waiting.pop(count)]
+        for one in column_changes(named, paired=True, kind="metric", resamples=resamples, seed=seed):
+            made[int(one.name)] = replace(one, name=metric)
+
+    for number, (first, second) in enumerate(places):
+        try:
+            pairing = pair(tables[first], tables[second])
+            columns = pairing.metric(metric)
+        except NotComparable as error:
+            made[number] = Change(name=metric, kind="metric", reason=error.what.removeprefix(f"{metric}: "))
+            continue
+        if columns.binary:  # McNemar's test
+            (made[number],) = changes(pairing, metrics=[metric], fields=[], resamples=resamples, seed=seed)
+            continue
+        count = len(pairing.left)
+        waiting.setdefault(count, []).append((number, columns))
+        if len(waiting[count]) * count >= _MOST_ROWS or len(waiting[count]) == _MOST_PAIRS:
+            settle(count)
+    for count in list(waiting):
+        settle(count)
+    return [made[number] for number in range(len(places))]
 
 
 def _told(first: int, second: int, change: Change, standings: Sequence[Standing], higher: bool) -> Told:
