@@ -55,11 +55,7 @@ rank,model,architecture,params,training,weighted_pct,sbert_nli_pct,json_pct,thro
 29,granite4-vision-sft-vllm-deepstack,,,,42.9,42.9,0,
 """
 
-TASK: dict[str, Any] = {
-    "id": "shirt",
-    "prompt": {"user": "Describe."},
-    "fields": {"color": {}, "cut": {}, "brand": {}},
-}
+TASK = {"id": "shirt", "prompt": {"user": "Describe."}, "fields": {"color": {}, "cut": {}, "brand": {}}}
 PIXEL = "data:image/png;base64," + (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
@@ -197,14 +193,8 @@ def scored(folder: Path, model: str, wrong: tuple[float, ...], *, n: int = 300, 
         (folder / name).write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     (folder / "task.json").write_text(json.dumps(TASK), encoding="utf-8")
     out = folder / re.sub(r"\W", "-", model)
-    pb.score(
-        answers=folder / "answers.jsonl",
-        data=folder / "data.jsonl",
-        task=folder / "task.json",
-        out=out,
-        metrics=["structured_match", "weighted_score", "json_parse_rate"],
-        resamples=50,
-    )
+    files = {"answers": folder / "answers.jsonl", "data": folder / "data.jsonl", "task": folder / "task.json"}
+    pb.score(**files, out=out, metrics=["structured_match", "weighted_score", "json_parse_rate"], resamples=50)
     return out
 
 
