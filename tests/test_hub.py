@@ -129,6 +129,21 @@ def test_a_push_is_one_commit_and_a_second_changes_nothing(run: Path, repo: Repo
     assert all(check.same for check in second.checks)
 
 
+def test_a_picture_is_a_file_of_the_same_commit(run: Path, repo: Repo, hub: Hub) -> None:
+    from xml.etree import ElementTree
+
+    done = pushed(run, hub, options=CardOptions(chart=True))
+    (path,) = [path for path in repo.files if path.endswith(".svg")]
+    assert {change.path for change in done.plan.changes} == {"README.md", path}
+    assert f"]({path})" in repo.text()
+    root = ElementTree.fromstring(repo.text(path))
+    values = [one.text for one in root.iter() if one.tag.endswith("text") and one.get("x") == "624"]
+    fields = peakbench.Run(run).summary["fields"]
+    assert values == [f"{one['score'] * 100:.1f}" for one in fields.values()]
+    assert not pushed(run, hub, options=CardOptions(chart=True)).committed
+    assert len(repo.commits) == 2
+
+
 def test_what_is_read_back_are_the_numbers_of_the_run(run: Path, repo: Repo, hub: Hub) -> None:
     import yaml
     from huggingface_hub import ModelCard as Reader

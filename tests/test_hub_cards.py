@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
@@ -422,17 +423,21 @@ def test_names_from_outside_have_no_power() -> None:
     one["fields"] = {HOSTILE: one["fields"]["color"]}
     one["metrics"]["weighted_score"]["title"] = HOSTILE
     one["metrics"]["weighted_score"]["signature"] = HOSTILE
-    card = ModelCard(one, CardOptions(dataset="org/photos"))
+    card = ModelCard(one, CardOptions(dataset="org/photos", chart=True))
     files, _ = card.changes({"README.md": "---\nlicense: mit\n---\n# Mine\n"}, "org/m")
     text = files["README.md"]
     body = text[text.index("# Mine") :]
     assert body.count("<!-- peakbench:") == 2
     assert "\n---\n" not in body
     assert metadata(text)["license"] == "mit"
-    assert markup(body) == {
+    assert markup(body) - {"image"} == {
         "<!-- peakbench:begin -->", "<!-- peakbench:end -->", "<details>", "</details>", "<summary>", "</summary>"
     }  # fmt: skip
-    assert card.changes(files, "org/m")[0] == {"README.md": text}
+    (picture,) = [path for path in files if path.endswith(".svg")]
+    assert re.fullmatch(r"peakbench/[A-Za-z0-9._-]+\.svg", picture)
+    tags = {one.tag.rpartition("}")[2] for one in ElementTree.fromstring(files[picture]).iter()}
+    assert tags == {"svg", "title", "rect", "text", "tspan", "path"}
+    assert card.changes(files, "org/m")[0] == {"README.md": text, picture: files[picture]}
     assert all(check.same for check in card.checks(files, "org/m"))
 
 

@@ -42,6 +42,7 @@ def _card_options(function: F) -> F:
         ),
         click.option("--source-url", metavar="URL", help="Where the evaluation can be seen. [default: the repository]"),
         click.option("--no-model-index", is_flag=True, help="No rows in the card's metadata."),
+        click.option("--chart", is_flag=True, help="A picture of the fields too: an SVG file of the repository."),
         click.option("--take-over", is_flag=True, help="Replace rows of others that say the same."),
     ]
     for option in reversed(options):
@@ -70,6 +71,7 @@ def _options(given: dict[str, Any]) -> CardOptions:
         source_url=given["source_url"],
         take_over=given["take_over"],
         model_index=not given["no_model_index"],
+        chart=given["chart"],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from peakbench.hub.modelindex import SOURCE, is_ours, metadata, results_of, with
 from peakbench.hub.pushing import CARD, Check
 from peakbench.hub.rows import load
 from peakbench.report.cards import Figure, figures, model_section
+from peakbench.report.fieldchart import field_chart
 from peakbench.report.tables import neutral
 
 TASK_TYPE = "image-text-to-text"
@@ -32,6 +34,7 @@ class CardOptions:
         source_url: where the evaluation can be seen; None: the repository itself.
         take_over: rows of others that say the same are replaced.
         model_index: whether rows go to the card's metadata.
+        chart: whether a picture of the fields stands in the section; it is a file of the repository.
     """
 
     metrics: Sequence[str] | None = None
@@ -41,6 +44,7 @@ class CardOptions:
     source_url: str | None = None
     take_over: bool = False
     model_index: bool = True
+    chart: bool = False
 
 
 class ModelCard:
@@ -55,14 +59,16 @@ class ModelCard:
         self.task = str((run.get("task") or {}).get("id") or "task")
         self.key = section_key(self.data, self.task)
         self.message = f"PeakBench: {neutral(self.task, limit=60)} on {neutral(self.data, limit=60)}"
+        self.chart = field_chart(summary) if self.options.chart else None
+        self.chart_file = f"peakbench/{re.sub(r'[^A-Za-z0-9._-]+', '-', self.key)}.svg"
         if self.options.eval_tasks and not self.options.dataset:
             raise InputError("a task of a benchmark without a data set", hint="name it: --dataset org/name")
         for metric in self.options.eval_tasks:
             self._figure(metric)
 
     def reads(self, path: str) -> bool:
-        """The card, and the files with rows."""
-        return path == CARD or is_file(path)
+        """The card, the files with rows, the picture."""
+        return path == CARD or is_file(path) or (self.chart is not None and path == self.chart_file)
 
     def changes(self, files: Mapping[str, str], repo: str) -> tuple[dict[str, str], list[str]]:
         """Return the files that change for this run, and what is left as it is."""
@@ -73,7 +79,10 @@ class ModelCard:
         if self.options.model_index:
             card, kept = with_result(card, name, self.result(repo), take_over=self.options.take_over)
             notes += [str(one) for one in kept]
-        changed = {CARD: with_section(card, self.key, model_section(self.summary, self.figures))}
+        section = model_section(self.summary, self.figures, picture=self.chart_file if self.chart else None)
+        changed = {CARD: with_section(card, self.key, section)}
+        if self.chart:
+            changed[self.chart_file] = self.chart
         for row in self.rows(repo):
             more, kept = with_row(
                 {path: text for path, text in {**files, **changed}.items() if is_file(path)},
