@@ -338,24 +338,46 @@ def _html(one: Contrast) -> str:
     def number(value: float | None, form: str = ".3f") -> str:
         return "–" if value is None else format(value, form)
 
+    whole = [change for change in one.changes if change.value is not None]
+    # costs are amounts of money, not shares: they have no place on one line with the others
+    ends = [
+        abs(end) for change in whole if change.kind != "cost" for end in (change.low, change.high) if end is not None
+    ]
+    reach = max(ends, default=0.0)
     rows = []
-    for change in one.changes:
-        if change.value is None:
-            continue
+    for change in whole:
         cells = [
-            html.escape(change.name),
             change.kind,
             number(change.first),
             number(change.second),
             number(change.value, "+.3f"),
             "–" if change.low is None else f"{change.low:+.3f} to {change.high:+.3f}",
+            "" if change.kind == "cost" else _span(change, reach),
             number(change.p, ".4f"),
             number(change.p_holm, ".4f"),
             str(change.n),
         ]
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    names = ("", "kind", "first", "second", "change", "95 %", "p", "p (Holm)", "n")
-    head = "".join(f"<th>{name}</th>" for name in names)
+        name = html.escape(change.name) + ("" if change.higher_is_better else " (low is good)")
+        numbers = "".join(f"<td>{cell}</td>" for cell in cells)
+        rows.append(f'<tr><th scope="row" style="text-align:left">{name}</th>{numbers}</tr>')
+    names = ("", "kind", "first", "second", "change", "95 %", "", "p", "p (Holm)", "n")
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
     title = html.escape(f"{one.second.model} against {one.first.model}, {one.samples:,} samples")
     label = "" if one.paired else " (unpaired)"
-    return f"<p><b>{title}{label}</b></p><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f'<p><b>{title}{label}</b></p><div style="max-width:100%;overflow-x:auto">{table}</div>'
+
+
+def _span(change: Change, reach: float) -> str:
+    """The change and its interval on a line with no change in the middle; full where it is sure (Holm)."""
+    if change.value is None or change.low is None or change.high is None or not reach:
+        return ""
+    value, low, high = (54 + 50 * end / reach for end in (change.value, change.low, change.high))
+    sure = change.p_holm is not None and change.p_holm < 0.05
+    fill = "#0072b2" if sure else "none"
+    return (
+        f'<svg width="108" height="16" role="img" aria-label="{change.value:+.3f}">'
+        '<line x1="54" x2="54" y1="1" y2="15" stroke="currentColor" stroke-opacity=".4"/>'
+        f'<line x1="{low:.1f}" x2="{high:.1f}" y1="8" y2="8" stroke="#0072b2" stroke-width="2"/>'
+        f'<circle cx="{value:.1f}" cy="8" r="3.5" fill="{fill}" stroke="#0072b2" stroke-width="1.5"/></svg>'
+    )
