@@ -16,7 +16,7 @@ import pytest
 
 import peakbench
 from peakbench.api.jobs import demo_data
-from peakbench.api.reports import report
+from peakbench.api.reports import write_report as report
 from peakbench.builtins import open_registry
 from peakbench.cli import main
 from peakbench.errors import InputError, StoreError
@@ -102,13 +102,7 @@ def make_run(folder: Path, text: str, *, repeats: int = 2) -> Path:
         row["id"] = f"{number}{text}".replace("\u202e", "")  # an id has printable characters only
         row["metadata"] = {"source": text if number % 2 else "plain"}
         row["reference"]["color"] = text if number % 3 else "navy"
-        for image in row.get("images", []):
-            if isinstance(image, dict) and "path" in image:
-                image["path"] = str(Path(demo_data()).parent / image["path"])
-        if isinstance(row.get("image"), str):
-            row["image"] = str(Path(demo_data()).parent / row["image"])
-        if row.get("images") and isinstance(row["images"][0], str):
-            row["images"] = [str(Path(demo_data()).parent / one) for one in row["images"]]
+        row["image"] = str(Path(demo_data()).parent / row["image"])
     folder.mkdir(parents=True)
     data = folder / "data.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -327,10 +321,13 @@ def test_a_comparison_says_what_changed(hostile: Path, plain: Path, demo: Path, 
     tree = read(report(demo / "a", demo / "b", out=tmp_path / "c.html", resamples=100))
     assert "have the same weighted_score on every one of 12 samples." in tree.text  # the recorded answers, twice
     assert tree.unclosed == []
-    # two runs of a different task content are not compared, and no page is left behind
+    # runs over different references are not compared, and no page is left behind
     with pytest.raises(InputError):
         report(hostile, plain, out=tmp_path / "d.html")
     assert not (tmp_path / "d.html").exists()
+    unpaired = read(report(hostile, plain, out=tmp_path / "d.html", how="unpaired", resamples=100))
+    assert "different samples, unpaired" in unpaired.text
+    assert "samples" not in {attributes.get("id") for _, attributes in unpaired.elements}
 
 
 def test_a_comparison_of_hostile_runs(hostile: Path, tmp_path: Path) -> None:

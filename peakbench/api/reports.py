@@ -1,4 +1,4 @@
-"""report(): a run, or runs held against a first one, as a web page in one file."""
+"""write_report(): a run, or runs held against a first one, as a web page in one file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from peakbench.store.directory import replace_file
 REPORT, COMPARISON = "report.html", "comparison.html"
 
 
-def report(
+def write_report(
     run: Run | str | Path,
     *others: Run | str | Path,
     out: str | Path | None = None,
@@ -42,7 +42,7 @@ def report(
     >>> import peakbench, tempfile
     >>> folder = tempfile.mkdtemp()
     >>> _ = peakbench.run(out=f"{folder}/demo", limit=4, resamples=100)
-    >>> page = report(f"{folder}/demo")
+    >>> page = write_report(f"{folder}/demo")
     >>> page.name, page.read_text(encoding="utf-8")[:15]
     ('report.html', '<!doctype html>')
     """

@@ -27,13 +27,13 @@ def report(
     peakbench report runs/qwen3-vl-2b --open
     peakbench report runs/old runs/new --out comparison.html
     """
-    from peakbench.api.reports import report as written
+    from peakbench.api.reports import write_report
 
     if common and unpaired:
         raise click.UsageError("--common and --unpaired at once: choose one")
     if (common or unpaired) and len(runs) < 2:
         raise click.UsageError("--common and --unpaired are of a comparison: name two runs or more")
-    path = written(*runs, out=out, how="common" if common else "unpaired" if unpaired else "same")
+    path = write_report(*runs, out=out, how="common" if common else "unpaired" if unpaired else "same")
     if as_json:
         write_json({"page": str(path), "bytes": path.stat().st_size})
     else:

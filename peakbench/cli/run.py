@@ -118,10 +118,10 @@ def run(resume: bool, dry_run: bool, as_json: bool, quiet: bool, **values: Any) 
 def _write_report(finished: Run, *, quiet: bool) -> None:
     """Write the run's page. The run is finished and its numbers are on disk: nothing here may make it fail."""
     try:
-        from peakbench.api.reports import report
+        from peakbench.api.reports import write_report
 
-        page = report(finished)
-    except Exception as error:
+        page = write_report(finished)
+    except (Exception, KeyboardInterrupt) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         say(
             f"warning: no report was written: {reason}\n  try again: peakbench report {shlex.quote(str(finished.path))}"
