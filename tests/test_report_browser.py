@@ -1,7 +1,7 @@
 """The report page in a real browser: what a model or a data set wrote never runs, nothing leaves, and all can be used.
 
-Needs playwright (Python) and a Chromium: the one on the PATH, or that of PEAKBENCH_CHROMIUM. With PEAKBENCH_AXE, the path
-of axe.min.js or of the npm package (.tgz), the pages are held against axe-core's rules as well.
+Needs playwright (Python) and a Chromium: the one on the PATH, or that of PEAKBENCH_CHROMIUM. With PEAKBENCH_AXE, the
+path of axe.min.js or of the npm package (.tgz), the pages are held against axe-core's rules as well.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import json
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from peakbench import api
-from peakbench.api.reports import report
+from peakbench.api.reports import write_report as report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
@@ -171,7 +171,7 @@ def browse(chromium: Any) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """120 samples with pictures: two colours wrong, one brand invented, one size omitted, one unparseable, one failed."""
+    """120 samples with pictures: colours wrong, a brand invented, a size omitted, one unparseable, one failed."""
     folder = tmp_path_factory.mktemp("plain")
     images = pictures(folder / "images", 6)
     given = [answer(place) for place in range(120)]
@@ -210,7 +210,8 @@ def repeated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def listed(page: Any) -> list[str]:
     return page.eval_on_selector_all(
         ".sb-row",
-        "rows => rows.sort((a, b) => a.ariaPosInSet - b.ariaPosInSet).map(row => row.querySelector('.sb-id').textContent)",
+        "rows => rows.sort((a, b) => a.ariaPosInSet - b.ariaPosInSet)"
+        ".map(row => row.querySelector('.sb-id').textContent)",
     )
 
 
@@ -273,9 +274,12 @@ def test_what_data_and_models_wrote_never_runs_and_nothing_leaves(tmp_path: Path
 def test_a_script_that_gets_in_after_all_is_not_run(plain: Path, browse: Browser) -> None:
     page = browse(plain)
     page.evaluate(
-        "() => { const one = document.createElement('script'); one.textContent = 'window.pwned = 1'; document.body.append(one);"
-        " const two = document.createElement('div'); two.innerHTML = '<img src=\"https://evil.invalid/x.png\" onerror=\"window.pwned=2\">';"
-        " document.body.append(two); }"
+        """() => {
+          const one = document.createElement("script"), two = document.createElement("div");
+          one.textContent = "window.pwned = 1";
+          two.innerHTML = '<img src="https://evil.invalid/x.png" onerror="window.pwned = 2">';
+          document.body.append(one, two);
+        }"""
     )
     page.wait_for_timeout(200)
     assert page.evaluate("window.pwned") is None

@@ -142,5 +142,5 @@ def _extra(samples: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         **samples,
         "styles": [name for name in ("samples.css",) if has_static(name)],
-        "scripts": [name for name in ("samples.js",) if has_static(name)],
+        "scripts": ["samples-data.js", "samples-one.js", "samples.js"],
     }

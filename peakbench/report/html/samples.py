@@ -47,15 +47,19 @@ _CORRECT = {OUTCOMES.index("correct"), OUTCOMES.index("correct_null")}
 def sample_context(source: ReportSource, *, folder: Path | None = None) -> dict[str, Any]:
     """Return what ``samples.html.j2`` shows, ready to be handed to the template.
 
-    Keys: ``samples_json`` (the index), ``samples_details`` (one a chunk), both as they stand in the page;
-    ``samples_worst`` (a list for paper and for browsers without scripts), ``samples_notes`` (sentences),
+    Keys: ``samples_json`` (the index), ``samples_details`` and ``samples_pictures`` (one a chunk), as they stand in the
+    page; ``samples_worst`` (a list for paper and for browsers without scripts), ``samples_notes`` (sentences),
     ``samples_lead`` (the metric they are ordered by).
     """
     payload = sample_payload(source, folder=folder)
     details: Sequence[Any] = payload.pop("details")
+    pictures: Sequence[str] = payload.pop("pictures")
     return {
         "samples_json": embedded_json({**payload, "worst": None}),
         "samples_details": [embedded_json(chunk) for chunk in details],
+        "samples_pictures": [
+            embedded_json(pictures[start : start + CHUNK]) for start in range(0, len(pictures), CHUNK)
+        ],
         "samples_worst": payload["worst"],
         "samples_notes": payload["notes"],
         "samples_lead": payload["lead_title"],
@@ -82,7 +86,9 @@ def sample_payload(source: ReportSource, *, folder: Path | None = None) -> dict[
     records = {record.id: record for record in source.directory.samples() if record.id in chosen}
     ids = [sample_id for sample_id in order if sample_id in records]
     shown = [records[sample_id] for sample_id in ids]
-    details = list(_details(shown, sides, answers, values, folder))
+    pictures = _Pictures()
+    made = thumbnails((image for record in shown for image in record.images), folder)
+    details = list(_details(shown, sides, answers, values, (pictures.place(one) for one in made)))
     total = source.record.data.samples
     notes = []
     if total > len(ids):
@@ -118,6 +124,7 @@ def sample_payload(source: ReportSource, *, folder: Path | None = None) -> dict[
         "reasons": reasons.entries,
         "chunk": CHUNK,
         "details": details,
+        "pictures": list(pictures.inlined),
         "worst": list(_worst(ids, answers[-1], lead, names)),
         "notes": notes,
         "profile": source.summary["run"].get("profile"),
@@ -283,12 +290,11 @@ def _details(
     sides: Sequence[ReportSource],
     answers: Sequence[_Side],
     values: _Interned,
-    folder: Path | None,
+    pictures: Iterator[dict[str, Any]],
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the details chunk by chunk, and fill in the values that the answers gave."""
     names, texts = list(sides[0].task.fields), _Texts()
     readers = [_Reader(side, given, values, names, texts) for side, given in zip(sides, answers, strict=True)]
-    pictures = thumbnails((image for record in records for image in record.images), folder)
     for start in range(0, len(records), CHUNK):
         chunk = []
         for record in records[start : start + CHUNK]:
@@ -388,7 +394,21 @@ def _prediction(prediction: Prediction) -> dict[str, Any]:
     return known
 
 
-def _image(image: Any, picture: Thumbnail) -> dict[str, Any]:
+class _Pictures:
+    """The pictures inside the page, each once, however many samples show it."""
+
+    def __init__(self) -> None:
+        self.inlined: dict[str, int] = {}
+
+    def place(self, picture: Thumbnail) -> dict[str, Any]:
+        """Return where a thumbnail is: the number of a picture inside the page, or an address beside it."""
+        source: str | int | None = picture.source
+        if picture.source is not None and picture.source.startswith("data:"):
+            source = self.inlined.setdefault(picture.source, len(self.inlined))
+        return {"source": source, "note": picture.note}
+
+
+def _image(image: Any, picture: Mapping[str, Any]) -> dict[str, Any]:
     name = Path(image.path).name if image.path else None
     known = {
         "name": name or image.url,
@@ -396,8 +416,7 @@ def _image(image: Any, picture: Thumbnail) -> dict[str, Any]:
         "width": image.width,
         "height": image.height,
         "bytes": image.bytes or None,
-        "source": picture.source,
-        "note": picture.note,
+        **picture,
     }
     return {key: value for key, value in known.items() if value is not None}
 

@@ -74,25 +74,30 @@ def thumbnails(
     inlined_bytes = INLINED_BYTES if inlined_bytes is None else inlined_bytes
     most = MOST if most is None else most
     shelf = _Shelf(folder, inlined_bytes)
-    known: dict[str, Thumbnail] = {}
+    known: dict[tuple[str | None, str | None], Thumbnail] = {}
     waiting = iter(records)
     made = 0
     usable = available()
     with ThreadPoolExecutor(_WORKERS) as workers:
         while batch := list(islice(waiting, _AHEAD)):
             fresh = {
-                record.sha256: record
+                _key(record): record
                 for record in batch
-                if record.path is not None and record.sha256 is not None and record.sha256 not in known
+                if record.path is not None and record.sha256 is not None and _key(record) not in known
             }
             chosen = list(fresh.values())[: max(0, most - made)] if usable else []
             made += len(chosen)
             for record, picture in zip(chosen, workers.map(_made, chosen), strict=True):
                 assert record.sha256 is not None
-                known[record.sha256] = picture if isinstance(picture, Thumbnail) else shelf.keep(record.sha256, picture)
+                known[_key(record)] = picture if isinstance(picture, Thumbnail) else shelf.keep(record.sha256, picture)
             for record in batch:
-                yield known.get(record.sha256 or "") or Thumbnail(None, _why_none(record, usable=usable, most=most))
+                yield known.get(_key(record)) or Thumbnail(None, _why_none(record, usable=usable, most=most))
     shelf.tidy()
+
+
+def _key(record: ImageRecord) -> tuple[str | None, str | None]:
+    # by path too: of two files with the same bytes one may be gone
+    return record.sha256, record.path
 
 
 def _why_none(record: ImageRecord, *, usable: bool, most: int) -> str:
@@ -156,10 +161,16 @@ class _Shelf:
     def __init__(self, folder: Path | None, room: int) -> None:
         self._folder = folder
         self._room = room
+        self._placed: dict[str, Thumbnail] = {}
         self._kept: set[str] = set()
 
     def keep(self, sha256: str, picture: tuple[str, bytes]) -> Thumbnail:
-        ending, data = picture
+        """Return where a picture is, putting it there the first time."""
+        if sha256 not in self._placed:
+            self._placed[sha256] = self._place(sha256, *picture)
+        return self._placed[sha256]
+
+    def _place(self, sha256: str, ending: str, data: bytes) -> Thumbnail:
         if len(data) <= self._room:
             self._room -= len(data)
             media = "webp" if ending == "webp" else "jpeg"
