@@ -34,7 +34,7 @@ _FACTS = {
 """An outcome in a sign and in words, so that it does not hang on a colour."""
 
 _STYLE = "max-width:100%;overflow-x:auto"
-_NUMBER = ' style="text-align:right;font-variant-numeric:tabular-nums"'
+_NUMBER = ' style="text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums"'
 _TEXT = ' style="text-align:left"'
 _ABSENT = object()
 
@@ -102,18 +102,22 @@ def _table(
         return
     used = [name for name in OUTCOMES if any(row[name] for row in rows)] if outcomes else []
     names = [*([key] if key else []), what]
-    numbers = [*_HEAD, *(["failed 0-1"] if failed else []), *(name.replace("_", " ") for name in used)]
+    left_out = {at for at, name in enumerate(_HEAD) if "skill" in name and all(row["skill"] is None for row in rows)}
+    numbers = [
+        *(name for at, name in enumerate(_HEAD) if at not in left_out),
+        *(["failed 0-1"] if failed else []),
+        *(name.replace("_", " ") for name in used),
+    ]
     yield f'<div style="{_STYLE}"><table><thead><tr>'
     yield "".join(f'<th scope="col"{_TEXT}>{_escaped(name)}</th>' for name in names)
     yield "".join(f'<th scope="col"{_NUMBER}>{_escaped(name)}</th>' for name in numbers)
     yield "</tr></thead><tbody>"
     for row in rows:
         names = [*([row["slice"]] if key else []), row["name"]]
-        numbers = _worth(row)
+        worth = [f"<td{_NUMBER}>{_escaped(number)}</td>" for number in _worth(row)]
+        worth.insert(_HEAD.index(""), f"<td>{_bar(row)}</td>")
         cells = [f'<th scope="row"{_TEXT}>{_escaped(name)}</th>' for name in names]
-        cells += [f"<td{_NUMBER}>{_escaped(number)}</td>" for number in numbers[:2]]
-        cells.append(f"<td>{_bar(row)}</td>")
-        cells += [f"<td{_NUMBER}>{_escaped(number)}</td>" for number in numbers[2:]]
+        cells += [cell for at, cell in enumerate(worth) if at not in left_out]
         if failed:
             cells.append(f"<td{_NUMBER}>{_interval(row['failures_low'], row['failures_high'])}</td>")
         cells += [f"<td{_NUMBER}>{row[name] or 0:,}</td>" for name in used]
@@ -176,7 +180,7 @@ def sample_html(view: SampleLike) -> str:
         parts.append(f'<div style="display:flex;flex-wrap:wrap;gap:8px">{shown}</div>{left}')
     if record.metadata:
         words = ", ".join(f"{_escaped(key, 40)} {_value(value)}" for key, value in record.metadata.items())
-        parts.append(f"<p>{words}</p>")
+        parts.append(f'<p style="overflow-wrap:anywhere">{words}</p>')
     if not view.completions:
         parts.append(f"<p>not asked yet; reference: {_value(record.reference)}</p>")
     rows = {row["repeat"]: row for row in view.scores}
@@ -194,7 +198,7 @@ def _answer(
     reference: Any, completion: Completion, prediction: Prediction, row: Mapping[str, Any] | None
 ) -> Iterator[str]:
     words = [prediction.state.replace("_", "-")]
-    if prediction.problem is not None:
+    if prediction.problem is not None and completion.failure is None:
         place = "" if prediction.problem.position is None else f" at character {prediction.problem.position:,}"
         detail = f" ({_escaped(prediction.problem.detail)})" if prediction.problem.detail else ""
         words.append(f"{_escaped(prediction.problem.reason)}{place}{detail}")
@@ -224,6 +228,7 @@ def _fields(reference: Mapping[str, Any], prediction: Prediction, row: Mapping[s
     value = prediction.value if isinstance(prediction.value, Mapping) else {}
     scored = (row or {}).get("fields") or {}
     if not scored:
+        yield f"<p>reference: {_value(reference)}</p>"
         return
     yield f'<div style="{_STYLE}"><table><thead><tr>'
     yield "".join(f'<th scope="col"{_TEXT}>{name}</th>' for name in ("field", "reference", "answer", "score", ""))
