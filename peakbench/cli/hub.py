@@ -51,9 +51,7 @@ def _card_options(function: F) -> F:
 
 
 def _options(given: dict[str, Any]) -> CardOptions:
-    from peakbench.hub.remote import check_installed
-
-    check_installed()
+    _prepare()
     from peakbench.hub.modelcard import CardOptions
 
     tasks = {}
@@ -145,6 +143,7 @@ def board(
     from peakbench.api.hubs import hub_push
     from peakbench.api.leaderboards import leaderboard
 
+    _prepare()
     ranked = leaderboard(*runs, csv=tables, metric=metric, title=title)
     done = hub_push(
         ranked, repo, repo_type=repo_type, on_plan=_asking(yes, as_json), on_retry=lambda why: say(f"again: {why}")
@@ -202,6 +201,13 @@ def sync(
     if not as_json:
         say(counted(one.state for one in results) + ("" if yes else "; nothing was written: say --yes to write"))
     context.exit(max((one.error.exit_code for one in results if one.error), default=0))
+
+
+def _prepare() -> None:
+    from peakbench.hub.remote import check_installed, quiet
+
+    check_installed()
+    quiet()
 
 
 def _told(found: Iterator[Synced], as_json: bool) -> Iterator[Synced]:

@@ -50,7 +50,8 @@ class Addresses:
 
     Attributes:
         repos: model, as its runs name it -> repository; these come first.
-        organisation: models that are not named there, and whose name is no repository: ``organisation/name``.
+        organisation: where the other models are, ``organisation/name``. A model whose name is a repository of somebody
+            else is then left alone: nobody asked to write there.
     """
 
     repos: Mapping[str, str]
@@ -61,13 +62,14 @@ class Addresses:
 
         >>> Addresses({"a": "org/b"}).of("a"), Addresses({}).of("org/c"), Addresses({}).of("c")
         ('org/b', 'org/c', None)
-        >>> Addresses({}, "org").of("my model:v2")
-        'org/my-model-v2'
+        >>> Addresses({}, "org").of("my model:v2"), Addresses({}, "org").of("else/c")
+        ('org/my-model-v2', None)
         """
         if model in self.repos:
             return self.repos[model]
         if re.fullmatch(r"[\w.-]+/[\w.-]+", model, re.ASCII):
-            return model
+            mine = self.organisation is None or model.partition("/")[0] == self.organisation
+            return model if mine else None
         if self.organisation is None:
             return None
         name = re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9._-]+", "-", model.rpartition("/")[2])).strip("-.")
@@ -120,7 +122,7 @@ def sync(
         repo = addresses.of(str((summary or {}).get("run", {}).get("model") or "")) if summary else None
         if summary is None or repo is None or why:
             known[path] = stamp
-            reason = why or "no repository is known for its model: name it with --repos, or --organisation"
+            reason = why or "nobody said which repository its model is in: name it with --repos, or --organisation"
             yield Synced(path, repo, "skipped", reason)
             continue
         try:

@@ -6,7 +6,7 @@ import difflib
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from peakbench.errors import HubError, HubRefused, InputError
@@ -92,14 +92,19 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """What a push did. ``commit`` holds the numbers; ``committed`` is False where the Hub had them already."""
+    """What a push did.
+
+    ``commit`` holds the numbers; ``committed`` is False where the Hub had them already. ``warned``: what the Hub found
+    odd in the card.
+    """
 
     plan: Plan
     commit: str
     committed: bool
     attempts: int
     url: str
-    checks: tuple[Check, ...] = field(default=())
+    checks: tuple[Check, ...] = ()
+    warned: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The push for a program."""
@@ -113,6 +118,7 @@ class Push:
                 {"what": one.what, "where": one.where, "run": one.expected, "hub": one.found, "same": one.same}
                 for one in self.checks
             ],
+            "warnings": list(self.warned),
         }
 
 
@@ -157,6 +163,7 @@ def push(
         HubRefused: the Hub said no.
         HubError: it did not answer, others wrote all the time, or it does not show the numbers of the run.
     """
+    hub.warned.clear()
     last: HubError | None = None
     unsure = False  # a commit was sent and nobody said what came of it
     for attempt in range(1, attempts + 1):
@@ -248,4 +255,4 @@ def _proved(hub: Hub, content: Content, plan: Plan, oid: str, *, committed: bool
         )
     prefix = "" if plan.repo_type == "model" else f"{plan.repo_type}s/"
     url = f"{hub.endpoint}/{prefix}{plan.repo}/commit/{oid}"
-    return Push(plan, oid, committed, attempt, url, tuple(checks))
+    return Push(plan, oid, committed, attempt, url, tuple(checks), tuple(hub.warned))

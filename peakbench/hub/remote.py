@@ -26,6 +26,9 @@ MAX_BYTES = 5_000_000
 """A card larger than this is not read."""
 
 
+_LISTENING = threading.Lock()  # what listens to warnings listens for the whole process
+
+
 class Conflict(HubError):  # noqa: N818 - ends in a fresh read, not with the user
     """The repository changed since it was read."""
 
@@ -50,6 +53,13 @@ def check_installed() -> None:
         raise MissingDependency("the Hub", package="huggingface_hub", extra="hub") from None
 
 
+def quiet() -> None:
+    """Keep the library's progress bars off the terminal, for the whole process."""
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()
+
+
 class Hub:
     """Repositories on the Hub that ``HF_ENDPOINT`` names, by default the public one.
 
@@ -57,6 +67,8 @@ class Hub:
         timeout_s: seconds that one call may take; the library itself would wait for ever.
         attempts: how often a read is tried where the Hub does not answer or answers 429 or 5xx.
         pause_s: seconds before the second try, doubled before each further one.
+
+    ``warned`` holds what the Hub found odd in a card that it took all the same.
     """
 
     def __init__(self, *, timeout_s: float = 60.0, attempts: int = 4, pause_s: float = 1.0) -> None:
@@ -118,7 +130,11 @@ class Hub:
             )
             return str(info.oid)
 
-        return self._call(send, f"{repo}: cannot be written")
+        with _LISTENING, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            oid = self._call(send, f"{repo}: cannot be written")
+        self.warned += [_clean(str(one.message), 500) for one in caught if one.category is UserWarning]
+        return oid
 
     def shown(self, repo: str) -> Any:
         """Return what the Hub itself reads in a model's card: ``sha``, ``card_data``, ``eval_results``."""
@@ -142,11 +158,7 @@ class Hub:
 
     def _call(self, call: Callable[[], T], what: str) -> T:
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                found = within(self.timeout_s, call)
-            self.warned += [_clean(str(one.message), 300) for one in caught if one.category is UserWarning]
-            return found
+            return within(self.timeout_s, call)
         except (InputError, HubError):
             raise
         except Exception as error:  # of several HTTP libraries, as its version has it

@@ -37,6 +37,7 @@ def push_page(push: Mapping[str, Any]) -> Page:
         first += f", in {push['attempts']} attempts"
     page.add(Lines([first, neutral(push["url"], limit=_WIDTH)], kind="heading"))
     page.add(_checks(push["checks"]))
+    page.add(Lines([neutral(one, limit=600) for one in push["warnings"]], "The Hub says", "note"))
     page.add(Lines([neutral(note, limit=400) for note in push["notes"]], "Left as it is", "note"))
     return page
 
