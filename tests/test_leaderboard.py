@@ -7,6 +7,7 @@ import io
 import json
 import math
 import random
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from peakbench.analysis.leaderboard.contests import _refined
 from peakbench.analysis.leaderboard.published import read_scores_table
 from peakbench.analysis.leaderboard.ranking import overlap, rank_ranges
 from peakbench.analysis.leaderboard.standings import Leaderboard, Score, Standing
-from peakbench.api.leaderboards import leaderboard, leaderboard_findings, write_leaderboard
+from peakbench.api.leaderboards import leaderboard, write_leaderboard
 from peakbench.api.lineages import tag
 from peakbench.cli.app import main
 from peakbench.errors import DataError, InputError, StoreError
@@ -403,6 +404,33 @@ def test_the_folder_and_its_files(tmp_path: Path, table: Path, capsys: pytest.Ca
     assert main(["leaderboard"]) == 2
 
 
+def test_charts_stand_on_the_page_and_beside_it(tmp_path: Path, table: Path) -> None:
+    pytest.importorskip("altair")
+    pytest.importorskip("vl_convert")
+    scored(tmp_path, "good", pattern(30, 3))
+    scored(tmp_path, "bad", pattern(30, 25))
+    written = write_leaderboard(leaderboard(tmp_path / "runs", csv=table, resamples=500), tmp_path / "board")
+    assert written.undrawn is None
+    assert written.charts == sum(file.suffix == ".svg" for file in written.files) / 2 >= 8
+    page = (tmp_path / "board" / "index.html").read_text()
+    assert page.count('<figure class="picture"') == written.charts
+    readme = (tmp_path / "board" / "README.md").read_text()
+    for file in written.files:
+        assert file.is_file()
+        if file.suffix == ".svg":
+            assert file.relative_to(tmp_path / "board").as_posix() in readme
+
+
+def test_without_the_extra_there_are_no_charts_and_it_is_said(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "altair", None)
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    assert main(["leaderboard", "--csv", str(table), "--out", str(tmp_path / "board")]) == 0
+    assert "no charts:" in capsys.readouterr().err
+    assert "<figure" not in (tmp_path / "board" / "index.html").read_text()
+
+
 def test_the_json_of_the_command(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["leaderboard", "--csv", str(table), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -455,7 +483,7 @@ def test_names_of_models_have_no_power(tmp_path: Path) -> None:
         writer.writerow(["=HYPERLINK(1)", "\x1b[31mred", 80, 100])
         writer.writerow(["a|b `c` [d](javascript:1)", "", 101, 100])
     board = leaderboard(csv=path, title=HOSTILE)
-    written = write_leaderboard(board, tmp_path / "board", findings=leaderboard_findings(board), charts=False)
+    written = write_leaderboard(board, tmp_path / "board", charts=False)
     page = (tmp_path / "board" / "index.html").read_text()
     assert "<script>window" not in page
     assert "<img" not in page

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from peakbench.api.leaderboards import leaderboard, leaderboard_findings, write_leaderboard
+from peakbench.api.leaderboards import leaderboard, write_leaderboard
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("PEAKBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -41,7 +41,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
         names = "rank,model,architecture,params,training,weighted_pct,sbert_nli_pct,json_pct,throughput_samples_per_s"
         writer.writerows([names.split(","), *ROWS])
     made = leaderboard(csv=folder / "t.csv", title=f"Garments {HOSTILE}")
-    write_leaderboard(made, folder / "out", findings=leaderboard_findings(made))
+    write_leaderboard(made, folder / "out")
     return folder / "out" / "index.html"
 
 

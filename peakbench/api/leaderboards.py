@@ -18,7 +18,7 @@ from peakbench.report.boards import WrittenBoard, write_board
 from peakbench.runs import Run
 from peakbench.store import RunDirectory
 
-__all__ = ["leaderboard", "leaderboard_findings", "write_leaderboard"]
+__all__ = ["leaderboard", "leaderboard_findings", "leaderboard_pairs", "write_leaderboard"]
 
 
 def leaderboard(
@@ -77,12 +77,13 @@ def leaderboard(
     return replace(board, notes=(*notes, *board.notes)) if notes else board
 
 
-def leaderboard_findings(board: Leaderboard, *, resamples: int = 10_000, seed: int = 0) -> Findings:
-    """Return what a leaderboard says in sentences, with the quantization and training pairs among its models.
+def leaderboard_pairs(board: Leaderboard, *, resamples: int = 10_000, seed: int = 0) -> tuple[Pairs, ...]:
+    """Return the quantization and training pairs among a leaderboard's models: of its runs, and of each table.
 
     Args:
-        board: its runs and tables are read again, for their pairs.
-        resamples, seed: of the pairs' intervals and tests.
+        board: its runs and tables are read again.
+        resamples: of the runs' intervals and tests.
+        seed: of the resamples.
 
     Raises:
         StoreError: a run of the board is gone, or damaged.
@@ -92,12 +93,28 @@ def leaderboard_findings(board: Leaderboard, *, resamples: int = 10_000, seed: i
     found: list[Pairs] = []
     if len(runs) > 1:
         found.append(run_pairs(runs, metrics=[board.metric], resamples=resamples, seed=seed))
-    found += [table_pairs(read_table(group.path)) for group in board.groups if group.path is not None]
-    return findings(board, found)
+    return (*found, *(table_pairs(read_table(group.path)) for group in board.groups if group.path is not None))
+
+
+def leaderboard_findings(board: Leaderboard, pairs: Sequence[Pairs] | None = None) -> Findings:
+    """Return what a leaderboard says in sentences, each with its evidence.
+
+    Args:
+        pairs: what :func:`leaderboard_pairs` returns; None: found now.
+
+    Raises:
+        StoreError, InputError: as for the pairs.
+    """
+    return findings(board, leaderboard_pairs(board) if pairs is None else pairs)
 
 
 def write_leaderboard(
-    board: Leaderboard, folder: str | Path, *, findings: Findings | None = None, charts: bool = True
+    board: Leaderboard,
+    folder: str | Path,
+    *,
+    pairs: Sequence[Pairs] | None = None,
+    findings: Findings | None = None,
+    charts: bool = True,
 ) -> WrittenBoard:
     """Write a leaderboard into a folder: README.md, leaderboard.csv, leaderboard.json, index.html, and charts.
 
@@ -107,14 +124,19 @@ def write_leaderboard(
     Args:
         board: as :func:`leaderboard` returns it.
         folder: is made where it is not there; one that holds an earlier leaderboard is written over.
-        findings: what :func:`leaderboard_findings` returns, to stand above the tables.
+        pairs: what :func:`leaderboard_pairs` returns; None: found now.
+        findings: what :func:`leaderboard_findings` returns, to stand above the tables; None: found now.
         charts: whether to draw.
 
     Raises:
         InputError: the folder is none, or holds a README.md or an index.html of somebody else.
-        StoreError: it cannot be written.
+        StoreError: it cannot be written, or a run of the board is gone.
     """
-    return write_board(board, Path(folder), findings=findings, charts=charts)
+    pairs = leaderboard_pairs(board) if pairs is None else pairs
+    findings = leaderboard_findings(board, pairs) if findings is None else findings
+    runs = {one.group: one.path for one in reversed(board.standings) if one.source == "run"}
+    tasks = {group: RunDirectory.open(path).task for group, path in runs.items()}
+    return write_board(board, Path(folder), findings=findings, pairs=pairs, tasks=tasks, charts=charts)
 
 
 def _opened(run: Run | RunDirectory | str | Path) -> list[RunDirectory]:

@@ -47,7 +47,7 @@ def leaderboard(
     peakbench leaderboard runs/* --csv published.csv --out board
     """
     from peakbench.api.leaderboards import leaderboard as ranked
-    from peakbench.api.leaderboards import leaderboard_findings, write_leaderboard
+    from peakbench.api.leaderboards import leaderboard_findings, leaderboard_pairs, write_leaderboard
     from peakbench.report.findings import first_findings
     from peakbench.report.leaderboard import board_page
 
@@ -56,17 +56,21 @@ def leaderboard(
     if opened and out is None:
         raise click.UsageError("--open shows the page that --out writes: name a folder")
     board = ranked(*runs, csv=tables, metric=metric, resamples=resamples, seed=seed, title=title)
-    findings = leaderboard_findings(board, resamples=resamples, seed=seed)
-    written = None if out is None else write_leaderboard(board, out, findings=findings, charts=not no_charts)
+    pairs = leaderboard_pairs(board, resamples=resamples, seed=seed)
+    findings = leaderboard_findings(board, pairs)
+    written = None
+    if out is not None:
+        written = write_leaderboard(board, out, pairs=pairs, findings=findings, charts=not no_charts)
     if as_json:
         write_json({**board.as_dict(), "findings": findings.as_dict()})
     else:
         write_page(board_page(board, findings=first_findings(findings)), form)
     if written is None:
         return
-    for reason in dict.fromkeys(written.undrawn.values()) if "" in written.undrawn and not no_charts else ():
-        say(f"no charts: {reason}")
-    say(f"written: {', '.join(file.name for file in written.files[:4])} in {written.folder}")
+    if written.undrawn is not None:
+        say(f"no charts: {written.undrawn}")
+    names = ", ".join(file.name for file in written.files if file.parent == written.folder)
+    say(f"written: {names}{f' and {written.charts} charts' if written.charts else ''} in {written.folder}")
     if opened:
         import webbrowser
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from peakbench.analysis.findings.statements import Findings
 from peakbench.analysis.leaderboard.standings import Leaderboard
-from peakbench.errors import InputError, StoreError
+from peakbench.analysis.lineage.pairs import Pairs
+from peakbench.errors import InputError, MissingDependency, StoreError
 from peakbench.report.findings import findings_page, first_findings
 from peakbench.report.html.boards import Picture, board_html
 from peakbench.report.leaderboard import board_csv, board_json, board_page
+from peakbench.report.tables import Lines, Page, neutral
 from peakbench.store.directory import replace_file
+from peakbench.tasks import Task
 
 README, TABLE, DATA, PAGE, CHARTS = "README.md", "leaderboard.csv", "leaderboard.json", "index.html", "charts"
 _MARK = "<!-- written by peakbench leaderboard -->"
@@ -23,17 +24,40 @@ _MARK = "<!-- written by peakbench leaderboard -->"
 
 @dataclass(frozen=True, slots=True)
 class WrittenBoard:
-    """What was written. ``undrawn``: charts that there are not, by their name, and why; "" for all of them."""
+    """What was written. ``charts``: how many were drawn, each in light and dark; ``undrawn``: why there are none."""
 
     folder: Path
     files: tuple[Path, ...]
-    undrawn: Mapping[str, str]
+    charts: int = 0
+    undrawn: str | None = None
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """Charts: for the page by group, and as files by group and chart, (light, dark)."""
+
+    pictures: dict[int, list[Picture]] = field(default_factory=dict)
+    files: dict[int, dict[str, tuple[Path, Path]]] = field(default_factory=dict)
+    css: str = ""
+    undrawn: str | None = None
 
 
 def write_board(
-    board: Leaderboard, folder: Path, *, findings: Findings | None = None, charts: bool = True
+    board: Leaderboard,
+    folder: Path,
+    *,
+    findings: Findings | None = None,
+    pairs: Sequence[Pairs] = (),
+    tasks: Mapping[int, Task] | None = None,
+    charts: bool = True,
 ) -> WrittenBoard:
     """Write the folder.
+
+    Args:
+        findings: stand above the tables.
+        pairs: for charts of what training and quantization did.
+        tasks: of groups, by their places, for the chart of what fields count for.
+        charts: whether to draw.
 
     Raises:
         InputError: the folder is none, or holds a README.md or an index.html of somebody else.
@@ -44,20 +68,19 @@ def write_board(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot be made: {error.strerror}", where=str(folder)) from None
-    drawn, undrawn, css = _draw(board, folder / CHARTS) if charts else ({}, {"": "not asked for"}, "")
-    pictures = [Picture(name, drawing) for name, (_, drawing) in drawn.items()]
-    page = board_html(board, pictures=pictures, chart_css=css, findings=findings)
+    drawn = _draw(board, folder / CHARTS, pairs, tasks or {}) if charts else _Drawn()
+    page = board_html(board, pictures=drawn.pictures, chart_css=drawn.css, findings=findings)
     data = json.loads(board_json(board)) | {"findings": None if findings is None else findings.as_dict()}
     contents = {
         PAGE: page,
-        README: _readme(board, findings, {name: file for name, (file, _) in drawn.items()}),
+        README: _readme(board, findings, drawn, folder),
         TABLE: board_csv(board),
         DATA: json.dumps(data, indent=1, allow_nan=False) + "\n",
     }
     for name, text in contents.items():
         replace_file(folder / name, text.encode("utf-8", "backslashreplace"))
-    files = [folder / name for name in contents] + [file for file, _ in drawn.values()]
-    return WrittenBoard(folder, tuple(files), undrawn)
+    pictures = [file for by_name in drawn.files.values() for both in by_name.values() for file in both]
+    return WrittenBoard(folder, (*(folder / name for name in contents), *pictures), len(pictures) // 2, drawn.undrawn)
 
 
 def _check(folder: Path) -> None:
@@ -76,21 +99,40 @@ def _check(folder: Path) -> None:
             )
 
 
-def _readme(board: Leaderboard, findings: Findings | None, charts: Mapping[str, Path]) -> str:
+def _readme(board: Leaderboard, findings: Findings | None, drawn: _Drawn, folder: Path) -> str:
     page = board_page(board, findings=None if findings is None else first_findings(findings))
     parts = [_MARK, "", page.markdown()]
-    if charts:
-        parts += ["### Charts", ""]
-        parts += [f"![{name.replace('_', ' ')}]({CHARTS}/{file.name})\n" for name, file in charts.items()]
+    for number, files in drawn.files.items():
+        title = neutral(board.groups[number].title, limit=200) if len(board.groups) > 1 else "Charts"
+        parts.append(Page([Lines([f"Charts: {title}" if len(board.groups) > 1 else title], kind="heading")]).markdown())
+        for name, (light, dark) in files.items():
+            places = [file.relative_to(folder).as_posix() for file in (light, dark)]
+            parts.append(
+                f'<picture><source media="(prefers-color-scheme: dark)" srcset="{places[1]}">'
+                f'<img alt="{name.replace("_", " ")}" src="{places[0]}"></picture>\n'
+            )
     if findings is not None:
-        parts += [findings_page(findings).markdown()]
+        parts.append(findings_page(findings).markdown())
     return "\n".join(parts)
 
 
-def _draw(board: Leaderboard, folder: Path) -> tuple[dict[str, tuple[Path, str]], dict[str, str], str]:
-    """Draw what the data carry: by name, its file and its drawing for the page; what there is not, and why."""
+def _draw(board: Leaderboard, folder: Path, pairs: Sequence[Pairs], tasks: Mapping[int, Task]) -> _Drawn:
+    """Draw what the data of each group carry, a group of one standing aside."""
+    from peakbench.report.charts import CHARTS as KINDS
+    from peakbench.report.charts import chart_files, figure, page_css
+
+    drawn = _Drawn(css=page_css())
+    several = [number for number in range(len(board.groups)) if len(board.of(number)) > 1]
     try:
-        charts: Any = importlib.import_module("peakbench.report.charts")
-    except ImportError as error:
-        return {}, {"": str(error)}, ""
-    return {}, {"": "no charts"} if not hasattr(charts, "CHARTS") else {}, ""
+        for number in several:
+            paths = {one.path for one in board.of(number)}
+            of = next((one for one in pairs if any(found.where in paths for found in one.candidates)), None)
+            task = tasks.get(number)
+            place = folder if len(several) == 1 else folder / str(number + 1)
+            files = chart_files(board, place, group=number, pairs=of, task=task)
+            drawn.files[number] = {name: (file, files.dark[name]) for name, file in files.light.items()}
+            made = ((name, figure(name, board, group=number, pairs=of, task=task)) for name in KINDS)
+            drawn.pictures[number] = [Picture(name, KINDS[name].title, one) for name, one in made if one is not None]
+    except MissingDependency as error:
+        return _Drawn(undrawn=str(error))
+    return drawn

@@ -28,8 +28,8 @@ RULES = {
         "that the data allow."
     ),
     "intervals": (
-        "Ranks by intervals: two models are told apart where their 95 % intervals do not overlap, which is coarser than "
-        "a paired test; a row without an interval is taken as its value."
+        "Ranks by intervals: two models are told apart where their 95 % intervals do not overlap, which is coarser "
+        "than a paired test; a row without an interval is taken as its value."
     ),
     "values": "Ranks by published values: equal values share their ranks, and nothing says that an order is no luck.",
 }

@@ -151,7 +151,7 @@ def _checked(drawn: str, description: str, prefix: str | None) -> str:
                 element.set(key, start + value)
             elif value.startswith("url(#"):
                 element.set(key, f"url(#{start}{value.removeprefix('url(#')}")
-            elif word in ("class", "pointer-events", "aria-hidden"):
+            elif word in ("class", "pointer-events", "role") or word.startswith("aria-"):
                 del element.attrib[key]
     root.set("role", "img")
     root.set("aria-label", description)

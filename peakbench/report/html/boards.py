@@ -35,9 +35,10 @@ MOST_PAIRS = 200
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A chart on the page. ``drawing``: SVG that :func:`peakbench.report.charts.svg` has checked."""
+    """A chart on the page. ``drawing``: what :func:`peakbench.report.charts.figure` made and checked."""
 
     name: str
+    title: str
     drawing: str
 
 
@@ -53,19 +54,26 @@ class Told:
 
 
 def board_html(
-    board: Leaderboard, *, pictures: Sequence[Picture] = (), chart_css: str = "", findings: Findings | None = None
+    board: Leaderboard,
+    *,
+    pictures: Mapping[int, Sequence[Picture]] | None = None,
+    chart_css: str = "",
+    findings: Findings | None = None,
 ) -> str:
     """Return a leaderboard as one page that needs nothing beside it.
 
     Args:
-        pictures: charts; ``chart_css``: the colours that they name.
+        pictures: charts of each group, by its place; ``chart_css``: the colours that they name.
         findings: what the board says in sentences.
     """
     told = None if findings is None else _told(findings)
-    groups = [_group(board, number, group) for number, group in enumerate(board.groups)]
+    groups = [
+        _group(board, number, group, (pictures or {}).get(number, ())) for number, group in enumerate(board.groups)
+    ]
     parts = [("findings", "Key findings")] if told else []
     parts += [(one["id"], "Standings" if len(groups) == 1 else one["short"]) for one in groups]
-    parts += [("charts", "Charts")] if pictures else []
+    if len(groups) == 1 and groups[0]["pictures"]:
+        parts += [("charts-1", "Charts")]
     parts += [("research", "What was not tried")] if told and told.tables else []
     parts += [("measured", "How it is ranked")]
     return render(
@@ -79,7 +87,6 @@ def board_html(
         lead=list(_lead(board)),
         doubts=list(_doubts(board)),
         groups=groups,
-        pictures=[(one.name, Markup(one.drawing)) for one in pictures],  # noqa: S704 - drawn and checked by us
         findings=told,
         chart_css=Markup(chart_css),  # noqa: S704 - our own colours
         rules=[RULES[rule] for rule in dict.fromkeys(group.rule for group in board.groups)],
@@ -154,7 +161,7 @@ def _doubts(board: Leaderboard) -> Iterator[str]:
         yield "The groups are not to be compared: their samples or their scoring are not known to be the same."
 
 
-def _group(board: Leaderboard, number: int, group: Group) -> dict[str, Any]:
+def _group(board: Leaderboard, number: int, group: Group, pictures: Sequence[Picture]) -> dict[str, Any]:
     lines = lines_of(board, number)
     standings = [line.standing for line in lines]
     values = [end for one in standings if one.score for end in (one.score.value, one.score.high) if end is not None]
@@ -184,6 +191,11 @@ def _group(board: Leaderboard, number: int, group: Group) -> dict[str, Any]:
         "signature": group.signature,
         "fields": _fields(board, lines),
         "pairs": _pairs(board, number),
+        "number": number + 1,
+        "pictures": [
+            (one.name, one.title, Markup(one.drawing))  # noqa: S704 - drawn and checked by us
+            for one in pictures
+        ],
     }
 
 
