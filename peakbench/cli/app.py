@@ -18,6 +18,7 @@ COMMANDS = {
     "score": ("peakbench.cli.score:score", "Score a run again, or answers that came from elsewhere."),
     "show": ("peakbench.cli.show:show", "Show a run, or one of its samples."),
     "report": ("peakbench.cli.report:report", "Write the report of a run, or of a comparison, as a web page."),
+    "view": ("peakbench.cli.view:view", "Look at many runs in the browser, live."),
     "compare": ("peakbench.cli.compare:compare", "Compare runs: by how much, how sure, which samples."),
     "gate": ("peakbench.cli.gate:gate", "Pass a run only where it is no worse than a baseline."),
     "baseline": ("peakbench.cli.baseline:baseline", "Save a run's scores for the gate, and show what was saved."),
