@@ -229,6 +229,8 @@ def test_the_page_can_be_read_by_a_screen_reader(which: str, request: pytest.Fix
             assert attributes.get("aria-label")
         if attributes.get("tabindex") == "0" and attributes.get("role") == "region":
             assert attributes.get("aria-label")
+    regions = [attributes["aria-label"] for _, attributes in tree.elements if attributes.get("role") == "region"]
+    assert len(regions) == len(set(regions))
     labelled = [attributes["aria-labelledby"] for attributes in tree.all("section")]
     assert set(labelled) <= set(ids)
 
@@ -342,6 +344,8 @@ def test_several_runs_are_held_against_the_first(demo: Path, tmp_path: Path) -> 
     tree = read(report(demo / "a", demo / "b", demo / "a", out=tmp_path / "c.html", resamples=100))
     assert {"contrast-1", "contrast-2"} <= {attributes.get("id") for _, attributes in tree.elements}
     assert "2 runs against" in tree.text
+    regions = [attributes["aria-label"] for _, attributes in tree.elements if attributes.get("role") == "region"]
+    assert len(regions) == len(set(regions)) > 2
 
 
 # ---- where it is written ------------------------------------------------------------------------------------------
