@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from peakbench import Run, hookimpl
+from peakbench import InputError, Run, hookimpl
 from peakbench.destinations import Destination, Export
 
 EXPERIMENT = "peakbench"
@@ -33,7 +34,15 @@ def peakbench_destinations() -> Iterable[Destination]:
 
 
 def _write(export: Export) -> str:
-    run_id = log_run(export.run, export.target or EXPERIMENT, contents=export.contents)
+    try:
+        from mlflow.exceptions import MlflowException
+    except ImportError:
+        raise InputError("MLflow is not installed", hint="install it: pip install mlflow-skinny") from None
+    try:
+        run_id = log_run(export.run, export.target or EXPERIMENT, contents=export.contents)
+    except MlflowException as error:
+        where = os.environ.get("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI, which is not set")
+        raise InputError(f"MLflow did not take the run: {str(error)[:500]}", where=where) from error
     return f"logged to MLflow, experiment {export.target or EXPERIMENT}, run {run_id}"
 
 

@@ -104,3 +104,16 @@ def test_it_is_a_destination(client: Any, run: pb.Run) -> None:
     line = destination.write(Export(run, "garments", contents=destination.contents))
     assert line.startswith("logged to MLflow, experiment garments, run ")
     assert not destination.contents
+
+
+def test_a_server_that_refuses_is_the_users_to_mend(client: Any, run: pb.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.exceptions import MlflowException
+    from peakbench.destinations import Export
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise MlflowException("no such store")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "create_run", refused)
+    (destination,) = peakbench_mlflow.peakbench_destinations()
+    with pytest.raises(pb.InputError, match="did not take the run: no such store"):
+        destination.write(Export(run, "", contents=False))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from typing import Any
 
-from peakbench import Run, hookimpl
+from peakbench import InputError, Run, hookimpl
 from peakbench.destinations import Destination, Export
 
 PROJECT = "peakbench"
@@ -29,8 +29,16 @@ def peakbench_destinations() -> Iterable[Destination]:
 
 
 def _write(export: Export) -> str:
+    try:
+        from wandb.errors import Error
+    except ImportError:
+        raise InputError("Weights & Biases is not installed", hint="install it: pip install wandb") from None
     entity, _, project = export.target.rpartition("/")
-    where = log_run(export.run, project or PROJECT, entity=entity or None, contents=export.contents)
+    try:
+        where = log_run(export.run, project or PROJECT, entity=entity or None, contents=export.contents)
+    except Error as error:
+        hint = "log in: wandb login; or write to disk: WANDB_MODE=offline"
+        raise InputError(f"Weights & Biases did not take the run: {str(error)[:500]}", hint=hint) from error
     return f"logged to Weights & Biases: {where}"
 
 

@@ -145,3 +145,16 @@ def test_nothing_is_sent(run: pb.Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", here)
     peakbench_wandb.log_run(run)
+
+
+def test_a_server_that_refuses_is_the_users_to_mend(run: pb.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from peakbench.destinations import Export
+    from wandb.errors import UsageError
+
+    def refused(**_: Any) -> None:
+        raise UsageError("no key")
+
+    monkeypatch.setattr(wandb, "init", refused)
+    (destination,) = peakbench_wandb.peakbench_destinations()
+    with pytest.raises(pb.InputError, match="did not take the run: no key"):
+        destination.write(Export(run, "", contents=False))
