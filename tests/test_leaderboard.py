@@ -387,6 +387,7 @@ def test_the_folder_and_its_files(tmp_path: Path, table: Path, capsys: pytest.Ca
     assert "written: index.html, README.md, leaderboard.csv, leaderboard.json" in said.err
     readme = (out / "README.md").read_text()
     assert "| 1 | Qwen3-VL-8B SFT+GRPO | Qwen3-VL | 8B | SFT+GRPO | 91.3 |" in readme
+    assert "| ~~101.4~~ refused | 87.5 |" in readme
     data = json.loads((out / "leaderboard.json").read_text())
     assert data["standings"][0]["model"] == "good"
     assert data["findings"]["findings"]

@@ -64,7 +64,7 @@ def leaderboard(
     if as_json:
         write_json({**board.as_dict(), "findings": findings.as_dict()})
     else:
-        write_page(board_page(board, findings=first_findings(findings)), form)
+        write_page(board_page(board, findings=first_findings(findings), struck=form == "markdown"), form)
     if written is None:
         return
     if written.undrawn is not None:

@@ -100,7 +100,7 @@ def _check(folder: Path) -> None:
 
 
 def _readme(board: Leaderboard, findings: Findings | None, drawn: _Drawn, folder: Path) -> str:
-    page = board_page(board, findings=None if findings is None else first_findings(findings))
+    page = board_page(board, findings=None if findings is None else first_findings(findings), struck=True)
     parts = [_MARK, "", page.markdown()]
     for number, files in drawn.files.items():
         title = neutral(board.groups[number].title, limit=200) if len(board.groups) > 1 else "Charts"

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,27 +88,26 @@ def names_of(board: Leaderboard) -> dict[str, str]:
     }
 
 
-def board_page(board: Leaderboard, *, findings: Lines | None = None, charts: Sequence[str] = ()) -> Page:
+def board_page(board: Leaderboard, *, findings: Lines | None = None, struck: bool = False) -> Page:
     """Lay out a leaderboard.
 
     Args:
         findings: a block to stand above the tables.
-        charts: lines to stand below them.
+        struck: strike refused scores out, as Markdown does.
     """
     page = Page()
     page.add(Lines([neutral(board.title, limit=200)], kind="heading"))
     page.add(findings)
     for number, group in enumerate(board.groups):
-        page.add(_table(board, number, group))
+        page.add(_table(board, number, group, struck=struck))
         page.add(Lines(list(_flags(board, number)), "What speaks against a row"))
     rules = [RULES[rule] for rule in dict.fromkeys(group.rule for group in board.groups)]
     notes = [note for group in board.groups for note in group.notes] + list(board.notes)
     page.add(Lines([*rules, *(_sentence(note) for note in notes)], "How it is ranked", "note"))
-    page.add(Lines(list(charts), "Charts"))
     return page
 
 
-def _table(board: Leaderboard, number: int, group: Group) -> Table:
+def _table(board: Leaderboard, number: int, group: Group, *, struck: bool) -> Table:
     lines = lines_of(board, number)
     standings = [line.standing for line in lines]
     columns = ["rank", "model", "architecture", "params", "training", f"{title_of(board.metric)}, %"]
@@ -143,7 +142,7 @@ def _table(board: Leaderboard, number: int, group: Group) -> Table:
                 neutral(one.family or "-", limit=_CELL),
                 neutral(one.parameters or "-", limit=_CELL),
                 training(one) or "-",
-                score_text(board, one),
+                score_text(board, one, struck=struck),
                 *(cells[name] for name in names),
             ]
         )
@@ -162,12 +161,13 @@ def _flags(board: Leaderboard, group: int) -> Iterator[str]:
         yield f"[{number}] {neutral('; '.join(flags), limit=400)}"
 
 
-def score_text(board: Leaderboard, one: Standing) -> str:
+def score_text(board: Leaderboard, one: Standing, *, struck: bool = False) -> str:
     """The score that ranks, in per cent; one that was refused is said to be."""
     if one.score is not None:
         return _percent(one.score)
     if board.metric in one.refused:
-        return f"({refused_text(one.refused[board.metric])} refused)"
+        shown = refused_text(one.refused[board.metric])
+        return f"~~{shown}~~ refused" if struck else f"({shown} refused)"
     return "-"
 
 
