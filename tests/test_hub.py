@@ -486,3 +486,24 @@ def test_the_token_is_in_no_output(
     assert "***" in shown.err
     assert TOKEN not in shown.out + shown.err
     assert not any(TOKEN.encode() in data for _, tree, _ in repo.commits for data in tree.values())
+
+
+def test_a_token_of_another_look_is_in_no_output(
+    run: Path, repo: Repo, server: HubServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "eyJhbGciOi.of-another.look"
+    monkeypatch.setenv("HF_TOKEN", secret)
+    server.faults.append(Fault("/commit/", status=403, body=json.dumps({"error": f"not for {secret}"})))
+    assert main(["hub", "push", str(run), "--repo", "org/m", "--yes"]) == 2
+    shown = capsys.readouterr()
+    assert "not for ***" in shown.err
+    assert secret not in shown.out + shown.err
+
+
+def test_without_the_extra_the_install_command_is_said(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    for command in (["plan", str(run), "--repo", "org/m"], ["sync", str(run)], ["board", str(run), "--repo", "org/m"]):
+        assert main(["hub", *command]) == 2
+        assert "pip install 'peakbench[hub]'" in capsys.readouterr().err
