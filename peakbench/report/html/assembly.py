@@ -12,8 +12,9 @@ from peakbench.registry import Registry
 from peakbench.report.html import contexts, contrasts
 from peakbench.report.html.confusions import confusion_part, light_tools
 from peakbench.report.html.figures import outcome_stacks, score_spans
-from peakbench.report.html.page import has_static, has_template, render
+from peakbench.report.html.page import render
 from peakbench.report.html.plugged import plugged_parts
+from peakbench.report.html.samples import sample_context
 from peakbench.report.html.source import ReportSource
 from peakbench.report.html.timeline import timeline, words
 from peakbench.report.html.writing import verdict
@@ -42,7 +43,7 @@ def run_html(source: ReportSource, registry: Registry, tools: Tools, *, files: P
     confusion = confusion_part(source.directory, registry, light_tools(source.directory, tools)) if fields else None
     slices = list(contexts.slice_parts(summary))
     speed = contexts.speed_lines(summary)
-    samples = _samples(source, files)
+    samples = sample_context(source, folder=files)
     parts = [("summary", "Summary")]
     parts += [("fields", "Fields")] if scored_fields else []
     parts += [("confusion", "Confusion")] if confusion else []
@@ -50,8 +51,7 @@ def run_html(source: ReportSource, registry: Registry, tools: Tools, *, files: P
     parts += [("speed", "Speed")] if speed or time else []
     parts += [("slices", "Slices")] if slices else []
     parts += [(one.id, one.title) for one in sections]
-    parts += [("samples", "Samples")] if samples else []
-    parts += [("notes", "Notes")]
+    parts += [("samples", "Samples"), ("notes", "Notes")]
     return render(
         "run.html.j2",
         **_extra(samples),
@@ -99,7 +99,7 @@ def comparison_html(
     pair = ReportSource(
         first.directory, first.record, first.task, first.summary, first.title, others[0], found
     )  # the samples of the first two
-    samples = _samples(pair, files) if found.contrasts[0].paired else None
+    samples = sample_context(pair, folder=files) if found.contrasts[0].paired else None
     sections = plugged_parts(pair, registry)
     parts = [("summary", "Summary")]
     parts += [(one.id, one.title) for one in made] if len(made) > 1 else []
@@ -127,20 +127,12 @@ def _names(sources: Sequence[ReportSource]) -> list[str]:
     return ["first", "second"] if len(sources) == 2 else ["first", *(f"run {at}" for at in range(2, len(sources) + 1))]
 
 
-def _samples(source: ReportSource, files: Path | None) -> Mapping[str, Any] | None:
-    if not has_template("samples.html.j2"):
-        return None
-    from peakbench.report.html.samples import sample_context
-
-    return sample_context(source, folder=files)
-
-
 def _extra(samples: Mapping[str, Any] | None) -> dict[str, Any]:
     """What a page with the sample browser has beside the rest."""
     if samples is None:
         return {"samples_json": None}
     return {
         **samples,
-        "styles": [name for name in ("samples.css",) if has_static(name)],
+        "styles": ["samples.css"],
         "scripts": ["samples-data.js", "samples-one.js", "samples.js"],
     }

@@ -141,11 +141,6 @@ def _static(name: str) -> str:
     return text
 
 
-def has_static(name: str) -> bool:
-    """Whether a file of that name ships in ``static/``."""
-    return (HERE / "static" / name).is_file()
-
-
 def plain_values(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return names and values as text, for a list of facts; what is None or empty is left out.
 
@@ -159,8 +154,3 @@ def plain_values(values: Mapping[str, Any]) -> list[tuple[str, str]]:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         found.append((name, neutral(text, limit=300)))
     return found
-
-
-def has_template(name: str) -> bool:
-    """Whether a file of that name ships in ``templates/``."""
-    return (HERE / "templates" / name).is_file()
