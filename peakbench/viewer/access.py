@@ -5,14 +5,12 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from peakbench.errors import InputError
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 SHORTEST = 16
 HEADERS = {
@@ -115,7 +113,7 @@ class Door:
             return _refused(403, "Open the address that peakbench view has printed: it holds the token.")
         return await handler(request)
 
-    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def middleware(self) -> Middleware:
         """Return what every request goes through."""
 
         @web.middleware

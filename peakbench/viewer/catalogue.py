@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from peakbench.viewer.folders import MOST, find_runs
-from peakbench.viewer.rows import Look, RunWatch, held_locks
+from peakbench.viewer.rows import Look, RunWatch, locked_files
+
+READING_S = 2.0
+"""Seconds that reading journals may take at one look; what is left is read at the next."""
 
 FRESH_S = 0.8
 """So long one look serves everybody who asks."""
@@ -31,17 +34,19 @@ class Catalogue:
         self._looked_at = -FRESH_S
         self._lock = threading.Lock()
 
-    def refresh(self, *, at_once: bool = False) -> None:
+    def refresh(self) -> None:
         """Look at every run, unless somebody just did."""
         with self._lock:
-            if not at_once and time.monotonic() - self._looked_at < FRESH_S:
+            if time.monotonic() - self._looked_at < FRESH_S:
                 return
-            found = {watch.key: watch for path in find_runs(self.folders) for watch in (self._watch(path),)}
-            busy = held_locks()
+            known = {watch.path: watch for watch in self._watches.values()}
+            paths = find_runs(self.folders)
+            found = {watch.key: watch for path in paths for watch in (known.get(path) or RunWatch(path),)}
+            locked, until = locked_files(), time.monotonic() + READING_S
             looks: dict[str, tuple[int, Look]] = {}
             number = self._number
             for key, watch in found.items():
-                look, before = watch.look(busy), self._looks.get(key)
+                look, before = watch.look(locked, max(0.02, until - time.monotonic())), self._looks.get(key)
                 if before is not None and before[1].row == look.row:
                     looks[key] = (before[0], look)
                 else:
@@ -77,7 +82,3 @@ class Catalogue:
         """Return how a run stood when it was last looked at, None where there is none of that key."""
         found = self._looks.get(key)
         return None if found is None else found[1]
-
-    def _watch(self, path: Path) -> RunWatch:
-        watch = RunWatch(path)
-        return self._watches.get(watch.key, watch)

@@ -34,7 +34,7 @@ class Progress:
         directory = RunDirectory.open(path)
         self._record = directory.run
         self._tail = JournalTail(path / RESPONSES, _reader(directory))
-        self._moved = 0
+        self._moved = int(time.time() * 1000)  # never again a number that a page knows from a reading before
 
     def facts(self) -> list[tuple[str, str]]:
         """Return what is asked, of whom and how, as names and values."""

@@ -18,8 +18,8 @@ from peakbench.store import RunDirectory, RunRecord
 from peakbench.store.directory import LOCK, RESPONSES, RUN, SUMMARY, TASK
 from peakbench.viewer.tailing import JournalTail
 
-YOUNG_S = 30.0
-"""A run whose files were touched so lately may still be written, where nobody can say who holds its lock."""
+YOUNG_S = 5.0
+"""Files that were touched so lately are still being written, where the system does not tell of the lock."""
 
 _NAME = 200
 Stamp = tuple[tuple[int, int] | None, ...]
@@ -58,11 +58,12 @@ class RunWatch:
         self._fixed: Look | None = None
         self._record: RunRecord | None = None
 
-    def look(self, busy: frozenset[tuple[int, int, int]] | None) -> Look:
+    def look(self, locked: frozenset[int], budget_s: float) -> Look:
         """Return how the run stands.
 
         Args:
-            busy: locks that somebody holds, by device and inode; None where the system does not tell.
+            locked: files that somebody holds a lock on, as far as the system tells: see :func:`locked_files`.
+            budget_s: seconds that reading its journal may take now; what is left is read the next time.
         """
         found = stamp(self.path, RUN, TASK, SUMMARY)
         if found != self._stamp:
@@ -71,7 +72,7 @@ class RunWatch:
         if self._fixed is not None:
             return self._fixed
         assert self._record is not None
-        return Look(self._unfinished(self._record, busy), self._record)
+        return Look(self._unfinished(self._record, locked, budget_s), self._record)
 
     def _read(self, found: Stamp) -> Look | None:
         """Read run.json and summary.json; None where the run is unfinished, and the journal has to be asked."""
@@ -89,7 +90,7 @@ class RunWatch:
         except PeakBenchError as error:
             return self._damaged(str(error).splitlines()[0])
         except Exception as error:  # a file that is JSON and still no run can fail in any way
-            return self._damaged(f"{type(error).__name__}: {error}")
+            return self._damaged(f"its files are not as PeakBench writes them ({type(error).__name__}: {error})")
 
     def _damaged(self, why: str) -> Look:
         base = self._base(self._record)
@@ -134,53 +135,45 @@ class RunWatch:
             }
         return row
 
-    def _unfinished(self, record: RunRecord, busy: frozenset[tuple[int, int, int]] | None) -> dict[str, Any]:
-        self._tail.read(0.3)
+    def _unfinished(self, record: RunRecord, locked: frozenset[int], budget_s: float) -> dict[str, Any]:
+        self._tail.read(budget_s)
         done, total = len(self._tail), record.data.samples * record.repeats
-        held = self._held(busy)
-        open_session = bool(record.sessions) and record.sessions[-1].wall_s is None
-        state = "unfinished"
-        if held and (open_session or not record.sessions):
+        begun = not record.sessions or record.sessions[-1].wall_s is None
+        held = self._locked(locked)
+        if begun and (held or _young(self.path / RESPONSES)):
             state = "asking"
-        elif held:
-            state = "scoring"
+        elif done >= total:
+            state = "scoring" if held or _young(self.path / RUN) else "not scored"
+        else:
+            state = "unfinished"
         failed = self._tail.states["failed"]
         row = {**self._base(record), "state": state, "done": done, "total": total, "failed": failed}
         if self._tail.damaged:
             row["note"] = f"{self._tail.damaged:,} lines of the journal are damaged"
         return {**row, "score": None, "json": None}
 
-    def _held(self, busy: frozenset[tuple[int, int, int]] | None) -> bool:
-        """Whether somebody writes the run; its lock is never taken to find out, so no writer is ever in our way."""
-        if busy is not None:
-            try:
-                status = (self.path / LOCK).stat()
-            except OSError:
-                return False
-            return (os.major(status.st_dev), os.minor(status.st_dev), status.st_ino) in busy
-        return any(_young(self.path / name) for name in (RESPONSES, RUN))
+    def _locked(self, locked: frozenset[int]) -> bool:
+        """Whether somebody writes the run; its lock is never taken to find out: that would refuse the writer."""
+        try:
+            return (self.path / LOCK).stat().st_ino in locked
+        except OSError:
+            return False
 
 
-def held_locks(table: Path = Path("/proc/locks")) -> frozenset[tuple[int, int, int]] | None:
-    """Return the files that are locked on this machine, as (major, minor, inode); None where the system has no table.
+def locked_files(table: Path = Path("/proc/locks")) -> frozenset[int]:
+    """Return the inodes that are locked on this machine, as Linux lists them; none where the system has no such list.
 
-    >>> held_locks(Path("/no/such/table")) is None
-    True
+    Devices are left out: some file systems number theirs differently in the list and in ``stat``.
+
+    >>> locked_files(Path("/no/such/table"))
+    frozenset()
     """
     try:
         lines = table.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
-        return None
-    found = set()
-    for line in lines:
-        parts = next((part.split(":") for part in line.split() if part.count(":") == 2), None)
-        if parts is None:
-            continue
-        try:
-            found.add((int(parts[0], 16), int(parts[1], 16), int(parts[2])))
-        except ValueError:
-            continue
-    return frozenset(found)
+        return frozenset()
+    names = (word.split(":")[2] for line in lines for word in line.split() if word.count(":") == 2)
+    return frozenset(int(name) for name in names if name.isdecimal())
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

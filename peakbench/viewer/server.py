@@ -15,12 +15,13 @@ from aiohttp import web
 
 from peakbench.errors import InputError, PeakBenchError
 from peakbench.report.tables import neutral
+from peakbench.store.directory import RUN, TASK
 from peakbench.viewer.access import Door, checked_host, checked_token
 from peakbench.viewer.catalogue import Catalogue
 from peakbench.viewer.folders import checked_folders
 from peakbench.viewer.pages import PICTURES, Page, Reports, own_page
 from peakbench.viewer.progress import Progress
-from peakbench.viewer.rows import Look
+from peakbench.viewer.rows import Look, Stamp, stamp
 
 COMPARED = 6
 """Runs of one comparison."""
@@ -46,7 +47,7 @@ class Viewer:
         self._catalogue = Catalogue(checked_folders(folders))
         self._door = Door(checked_token(token))
         self._reports = Reports()
-        self._progress: OrderedDict[str, Progress] = OrderedDict()
+        self._progress: OrderedDict[str, tuple[Stamp, Progress]] = OrderedDict()
         self._reading = asyncio.Lock()
 
     def open(self, host: str, port: int) -> str:
@@ -86,7 +87,8 @@ class Viewer:
         if look.row["state"] in ("damaged", "starting"):
             return _said(title, str(look.row["state"]), [str(look.row["note"])])
         try:
-            progress = await asyncio.to_thread(self._followed, key, path)
+            async with self._reading:
+                progress = await asyncio.to_thread(self._followed, key, path)
         except Exception as error:
             return _said(title, "damaged", [_why(error)])
         page = own_page("live.html.j2", script="live.js", title=title, key=key, facts=progress.facts(), row=look.row)
@@ -148,11 +150,13 @@ class Viewer:
         await asyncio.to_thread(self._catalogue.refresh)
 
     def _followed(self, key: str, path: Path) -> Progress:
-        if key not in self._progress:
-            self._progress[key] = Progress(path)
-            while len(self._progress) > _WATCHED:
-                self._progress.popitem(last=False)
-        return self._progress[key]
+        found = stamp(path, RUN, TASK)
+        if key not in self._progress or self._progress[key][0] != found:
+            self._progress[key] = (found, Progress(path))
+        self._progress.move_to_end(key)
+        while len(self._progress) > _WATCHED:
+            self._progress.popitem(last=False)
+        return self._progress[key][1]
 
 
 def serve(

@@ -72,16 +72,16 @@
     row.appendChild(model);
     row.appendChild(make("td", run.data, "text data"));
     var state = make("td", null, "state-cell left");
-    state.appendChild(make("span", WORDS[run.state] || run.state, "state " + run.state));
+    state.appendChild(make("span", WORDS[run.state] || run.state, "state " + run.state.replace(" ", "-")));
     if (run.total !== undefined && run.state !== "finished") {
-      state.appendChild(make("span", whole(run.done) + " of " + whole(run.total), "sub"));
+      state.appendChild(make("span", whole(run.done) + " of " + whole(run.total) + " asked", "sub"));
       var meter = make("div", null, "meter");
       var done = make("span");
       done.style.width = at(run.total ? run.done / run.total : 0);
       meter.appendChild(done);
       state.appendChild(meter);
     } else if (run.total !== undefined) {
-      state.appendChild(make("span", whole(run.done) + (run.done === 1 ? " answer" : " answers"), "sub"));
+      state.appendChild(make("span", whole(run.done) + " asked", "sub"));
     }
     row.appendChild(state);
     var score = make("td", null, "score");

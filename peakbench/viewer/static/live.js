@@ -19,7 +19,7 @@
     return value >= 10 ? Math.round(value) + " s" : value.toFixed(value >= 1 ? 1 : 2) + " s";
   }
   function show(found) {
-    by("far").textContent = whole(found.done) + " of " + whole(found.total) + " answers" + (found.whole ? "" : " (reading)");
+    by("far").textContent = whole(found.done) + " of " + whole(found.total) + " asked" + (found.whole ? "" : " (reading)");
     bar.setAttribute("aria-valuenow", found.done);
     bar.firstElementChild.style.width = (found.total ? 100 * Math.min(1, found.done / found.total) : 0) + "%";
     var words = [];
@@ -81,7 +81,7 @@
       if (found.state === "finished" || found.state === "part") { location.reload(); return; }
       var state = by("state");
       if (state.textContent !== found.state) { state.textContent = found.state; }
-      state.className = "state " + found.state;
+      state.className = "state " + found.state.replace(" ", "-");
       if (found.total !== undefined) { show(found); }
       if (found.version !== undefined) { version = found.version; }
       bar.dataset.ready = "1";
