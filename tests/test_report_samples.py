@@ -90,7 +90,7 @@ def test_worst_first_unscored_last_and_values_as_they_were_read(tmp_path: Path) 
         ["red", ["null"]],
         ["(absent)", "(absent)"],
     ]
-    details = payload["details"][0]
+    details = payload["details"]
     assert details[5]["runs"][0][0]["failure"] == ["timeout", None, "too slow"]
     assert details[0]["runs"][0][0]["text"] == "no idea"
     assert details[0]["runs"][0][0]["problem"][0] == "no_object"
@@ -110,7 +110,9 @@ def test_two_runs_are_ordered_by_what_changed(tmp_path: Path) -> None:
     payload = sample_payload(both)
     assert payload["ids"] == ["p0", "p2", "p1"]  # -2/3, -1/3, +1
     assert [side["metrics"]["weighted_score"] for side in payload["answers"]] == [[1, 0.333333, 0], [0.333333, 0, 1]]
-    assert [len(one["runs"]) for one in payload["details"][0]] == [2, 2, 2]
+    assert payload["lead_title"] == "change in Weighted score"
+    assert [one["score"] for one in payload["worst"]] == pytest.approx([-2 / 3, -1 / 3, 1])
+    assert [len(one["runs"]) for one in payload["details"]] == [2, 2, 2]
 
 
 def test_of_a_large_run_the_worst_are_shown_and_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,15 +120,15 @@ def test_of_a_large_run_the_worst_are_shown_and_it_is_said(tmp_path: Path, monke
     monkeypatch.setattr(samples_module, "MOST", 2)
     payload = sample_payload(source)
     assert payload["ids"] == ["p1", "p4"]
-    assert payload["notes"] == ["The page shows 2 of 5 samples: those with the lowest Weighted score."]
+    assert payload["notes"] == ["The page shows 2 of 5 samples: the worst by Weighted score."]
 
 
 def test_long_texts_are_cut_and_the_cut_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = scored(tmp_path / "one", asked(3), [given(at, "x" * 30_000) for at in range(3)])
-    texts = [one["runs"][0][0]["text"] for one in sample_payload(source)["details"][0]]
+    texts = [one["runs"][0][0]["text"] for one in sample_payload(source)["details"]]
     assert texts == [["x" * 20_000, 10_000]] * 3
-    monkeypatch.setattr(samples_module, "TEXTS_SHOWN", 30_000)
-    texts = [one["runs"][0][0]["text"] for one in sample_payload(source)["details"][0]]
+    monkeypatch.setattr("peakbench.report.html.details.TEXTS_SHOWN", 30_000)
+    texts = [one["runs"][0][0]["text"] for one in sample_payload(source)["details"]]
     assert [len(text[0]) for text in texts] == [20_000, 20_000, 400]
     assert [text[1] for text in texts] == [10_000, 10_000, 29_600]
 
@@ -189,7 +191,7 @@ def test_repeats_latency_and_failures_of_an_endpoint(tmp_path: Path) -> None:
     (side,) = payload["answers"]
     assert (side["of"], side["repeat"]) == ([0, 0, 1, 1], [0, 1, 0, 1])
     assert side["state"] == ["strict", "strict", "failed", "failed"]
-    one, two = payload["details"][0]
+    one, two = payload["details"]
     assert one["prompt"] == "picture one"
     assert one["images"] == [
         {"width": 2, "height": 3, "bytes": 14, "note": "an image inside the data set, which the run does not keep"}
@@ -275,8 +277,8 @@ def test_a_picture_that_many_samples_show_is_in_the_page_once(tmp_path: Path) ->
     source = scored(tmp_path / "one", asked(30, image=str(tmp_path / "a.png")), [given(at) for at in range(30)])
     payload = sample_payload(source)
     assert len(payload["pictures"]) == 1
-    assert {one["images"][0]["source"] for one in payload["details"][0]} == {0}
-    assert {one["images"][0]["name"] for one in payload["details"][0]} == {"a.png"}  # no path of the machine
+    assert {one["images"][0]["source"] for one in payload["details"]} == {0}
+    assert {one["images"][0]["name"] for one in payload["details"]} == {"a.png"}  # no path of the machine
 
 
 def test_without_pillow_there_are_no_thumbnails_and_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

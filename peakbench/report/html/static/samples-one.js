@@ -56,12 +56,13 @@ if (peakbenchSamples) { (function (ground) {
   function answerName(side, run, at) {
     var repeated = side.repeat.some(function (one) { return one > 0; });
     var name = pair ? short(data.runs[run], 40) + (data.runs[0] === data.runs[1] ? run ? " (second)" : " (first)" : "") : "Answer";
-    return repeated ? name + ", repeat " + side.repeat[at] : name;
+    if (!repeated) { return name; }
+    return (pair ? name + ", repeat " : "Repeat ") + side.repeat[at];
   }
   function fieldTable(place, answers) {
     var head = make("tr", {}, make("th", { scope: "col", text: "field" }), make("th", { scope: "col", text: "reference" }),
       answers.map(function (answer) { return make("th", { scope: "col", text: answer.name === "Answer" ? "answer" : answer.name }); }),
-      make("th", { scope: "col", class: "sb-number", text: answers.length > 1 ? "weight" : "weight × score" }));
+      make("th", { scope: "col", class: "sb-number sb-weight", text: answers.length > 1 ? "weight" : "weight × score" }));
     var body = make("tbody");
     data.fields.forEach(function (field, at) {
       var given = data.references[place][at], missed = false;
@@ -69,8 +70,7 @@ if (peakbenchSamples) { (function (ground) {
         var code = answer.side.outcomes[answer.at][at], value = (answer.side.values[answer.at] || [])[at];
         if (code !== undefined && code > "1") { missed = true; }
         return make("td", {}, answer.more.failure ? make("span", { class: "sb-faint", text: "failed" }) : code === "5" ? make("span", { class: "sb-faint", text: "not read" }) : valueNode(value),
-          code === undefined || code === "-" ? null : make("div", { class: "sb-verdict", title: WHY[Number(code)] }, chip(Number(code)), " ",
-            make("span", { class: "sb-faint", text: number(answer.side.scores[answer.at][at], 2) })));
+          code === undefined || code === "-" ? null : make("div", { class: "sb-verdict", title: WHY[Number(code)] }, chip(Number(code)), partly(answer.side.scores[answer.at][at])));
       });
       var score = answers.length === 1 ? answers[0].side.scores[answers[0].at][at] : null;
       var step = pair ? change(at)[place] : 0;
@@ -78,11 +78,15 @@ if (peakbenchSamples) { (function (ground) {
         make("th", { scope: "row" }, make("bdi", { text: field.name }),
           step ? make("div", {}, make("span", { class: "sb-chip sb-" + (step > 0 ? "better" : "worse"), text: step > 0 ? "▲ better" : "▼ worse" })) : null),
         make("td", {}, valueNode(given)), cells,
-        make("td", { class: "sb-number" }, answers.length > 1 ? number(field.weight, 1) : score === null || score === undefined ? "–" :
+        make("td", { class: "sb-number sb-weight" }, answers.length > 1 ? number(field.weight, 1) : score === null || score === undefined ? "–" :
           number(field.weight, 1) + " × " + number(score, 2) + " = " + number(field.weight * score, 2))));
     });
     return make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Field by field" },
       make("table", { class: "sb-fields" }, make("caption", { text: "Field by field" }), make("thead", {}, head), body));
+  }
+  // The outcome says 0 and 1; only what lies between is a number to look at.
+  function partly(score) {
+    return score === null || score === 0 || score === 1 ? null : make("span", { class: "sb-faint", text: " " + number(score, 2) });
   }
   function valueNode(code) {
     if (code === undefined || code < 0) { return make("span", { class: "sb-faint", text: "no such key" }); }
@@ -116,14 +120,16 @@ if (peakbenchSamples) { (function (ground) {
     if (more.model) { facts.push("the server calls the model " + more.model); }
     lines.forEach(function (text) { found.push(make("p", { text: text })); });
     if (facts.length) { found.push(make("p", { class: "caption", text: facts.join(", ") })); }
-    if (!more.failure) { found.push(why(side, at)); }
-    found.push(metricTable(side, at));
+    var explained = more.failure ? null : why(side, at), read = state !== "unparseable" && state !== "off_schema";
+    if (read) { found.push(explained); }
     if (more.refusal) { found.push(make("h4", { text: "Refusal" }), textBlock(more.refusal)); }
     if (one.reference && more.text) { found.push(make("h4", { text: "Difference" }), difference(one.reference, more.text)); }
     if (more.text !== undefined) {
       found.push(make("h4", { text: "Text as it came" }), textBlock(more.text, more.problem ? more.problem[1] : null));
     } else if (!more.failure) { found.push(make("p", { class: "sb-note", text: "There is no text." })); }
     if (more.reasoning) { found.push(folded("Reasoning", textBlock(more.reasoning))); }
+    if (!read) { found.push(explained); }
+    found.push(metricTable(side, at));
     if (more.request) { found.push(make("p", { class: "caption", text: "request " + more.request.slice(0, 16) })); }
     return found;
   }

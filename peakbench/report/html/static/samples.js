@@ -169,7 +169,7 @@ if (peakbenchSamples) { (function (ground) {
     row.style.height = rowHeight + "px";
     var frame = make("span", { class: "sb-thumb", "aria-hidden": "true" });
     if (image && image.source !== undefined) { frame.appendChild(picture(image, "")); }
-    add(row, frame);
+    if (data.pictured) { add(row, frame); }
     add(row, make("span", { class: "sb-what" },
       make("span", { class: "sb-id" }, make("bdi", { text: short(data.ids[place], 80) })),
       make("span", { class: "sb-chips" }, chips(place))));
