@@ -59,7 +59,6 @@ def run_html(source: ReportSource, registry: Registry, tools: Tools, *, files: P
         parts=parts,
         source=source,
         verdict=verdict(summary),
-        headline=contexts.headline(summary),
         facts=contexts.facts(source),
         settings=contexts.settings(source),
         scores=score_spans(shares, failed=failed) if shares else None,
@@ -119,7 +118,6 @@ def comparison_html(
             for letter, one in zip(_names(sources), sources, strict=True)
         ],
         sections=sections,
-        resamples=found.resamples,
     )
 
 

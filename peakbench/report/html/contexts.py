@@ -218,15 +218,3 @@ def signature_table(summary: Mapping[str, Any]) -> Table | None:
     ]
     title = "Signatures: numbers are comparable where these are the same"
     return Table(["metric", "title", "signature"], rows, title, frozenset({"title", "signature"})) if rows else None
-
-
-def headline(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the figures that stand at the top, as names and values."""
-    metrics, found = summary["metrics"], {}
-    for name in dict.fromkeys([leading(metrics) or "", "weighted_score", "sbert_nli", "json_parse_rate"]):
-        if name in metrics and metrics[name].get("value") is not None:
-            found[neutral(name)] = f"{percent(metrics[name]['value'])} %"
-    rate = (summary.get("performance") or {}).get("samples_per_s")
-    if rate is not None:
-        found["samples a second"] = quantity(rate)
-    return list(found.items())
