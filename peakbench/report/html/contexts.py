@@ -13,7 +13,7 @@ from peakbench.report.html.source import ReportSource
 from peakbench.report.html.writing import leading
 from peakbench.report.scores import slice_tables
 from peakbench.report.summary import summary_page
-from peakbench.report.tables import Lines, Table, neutral, percent, quantity
+from peakbench.report.tables import Lines, Table, neutral, quantity
 from peakbench.store import RunRecord
 
 STATE_WORDS = {
