@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -191,6 +192,56 @@ def test_an_unfinished_run_is_named_before_anything_is_written(run: pb.Run, tmp_
     with pytest.raises(StoreError, match="unfinished"):
         export(tmp_path, tmp_path / "a.csv")
     assert not (tmp_path / "a.csv").exists()
+
+
+def test_a_text_task_has_one_reference(tmp_path: Path) -> None:
+    task = {"format": 1, "id": "caption", "answer": "text", "prompt": {"user": "What is it?"}}
+    (tmp_path / "caption.json").write_text(json.dumps(task))
+    image = "data:image/gif;base64,R0lGODlhAgADAAAAADs="
+    (tmp_path / "eval.jsonl").write_text(json.dumps({"id": "a", "image": image, "reference": "-1 shoe"}))
+    with ScriptedEndpoint("+a shoe") as server:
+        run = pb.run(
+            tmp_path / "eval.jsonl",
+            task=tmp_path / "caption.json",
+            endpoint=server.url,
+            model="m",
+            metrics=["rouge_l", "chrf"],
+            resamples=100,
+            out=tmp_path / "run",
+        )
+    export(run, tmp_path / "a.csv")
+    (row,) = read_csv(tmp_path / "a.csv")
+    assert (row["reference"], row["text"], row["state"]) == ("'-1 shoe", "'+a shoe", "text")
+    assert float(row["rouge_l"]) == next(run.rows())["metrics"]["rouge_l"]["value"]
+    assert "shoe" in run.sample("a")._repr_html_()
+
+
+def test_answers_from_elsewhere_have_no_length(tmp_path: Path) -> None:
+    pytest.importorskip("opentelemetry.sdk")
+    (tmp_path / "eval.jsonl").write_text(json.dumps({"id": "a", "image": "x.jpg", "reference": {"type": "shirt"}}))
+    (tmp_path / "answers.jsonl").write_text(json.dumps({"id": "a", "response": '{"type": "shirt"}'}))
+    run = pb.score(
+        answers=tmp_path / "answers.jsonl",
+        data=tmp_path / "eval.jsonl",
+        out=tmp_path / "run",
+        images=False,
+        metrics=["weighted_score"],
+        resamples=100,
+    )
+    export(run, tmp_path / "s.otlp.jsonl")
+    answered, whole = spans_of(tmp_path / "s.otlp.jsonl")
+    created = datetime.fromisoformat(run.record.created_at).timestamp()
+    assert int(answered["startTimeUnixNano"]) == int(answered["endTimeUnixNano"]) == round(created * 1e9)
+    assert (whole["startTimeUnixNano"], whole["endTimeUnixNano"]) == (answered["startTimeUnixNano"],) * 2
+    assert plain(answered["attributes"])["gen_ai.provider.name"] == "answers"
+    export(run, tmp_path / "a.jsonl")
+    (row,) = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert (row["started_at"], row["latency_s"], row["type.answer"], row["weighted_score"]) == (
+        None,
+        None,
+        "shirt",
+        1.0,
+    )
 
 
 # Spans

@@ -45,6 +45,7 @@ def records(folder: Path) -> Iterator[Any]:
     """
     from wandb.proto import wandb_internal_pb2
 
+    wandb.teardown()  # its writer has ended: everything is on disk
     for path in sorted(folder.rglob("run-*.wandb")):
         data, place, whole = path.read_bytes(), 7, b""
         while place + 7 <= len(data):
