@@ -15,17 +15,24 @@ if TYPE_CHECKING:
     from peakbench.analysis.comparison.changes import Change
     from peakbench.analysis.comparison.contrasts import Comparison, Contrast
     from peakbench.analysis.comparison.scoretable import ScoreTable
+    from peakbench.analysis.findings.statements import Findings
     from peakbench.analysis.gating.verdicts import Verdict
+    from peakbench.analysis.leaderboard.standings import Leaderboard
     from peakbench.analysis.lineage.models import Lineage
     from peakbench.analysis.lineage.pairs import Pairs
     from peakbench.analysis.vocabulary.confusion import Confusion
     from peakbench.api import Plan, RunOptions, arun, load_run, plan, run, score
     from peakbench.api.comparisons import compare
+    from peakbench.api.exports import export
     from peakbench.api.gates import gate, load_baseline, save_baseline
+    from peakbench.api.hubs import hub_plan, hub_push, hub_sync
+    from peakbench.api.leaderboards import leaderboard, leaderboard_findings, leaderboard_pairs, write_leaderboard
     from peakbench.api.lineages import lineage, pairs, table_pairs, tag
+    from peakbench.api.reports import write_report
     from peakbench.api.vocabularies import confusion
     from peakbench.client.base import AttemptFailed, Endpoint, EndpointProvider, Transport
     from peakbench.datasets import Reader
+    from peakbench.destinations import Destination, Export
     from peakbench.errors import (
         ConfigError,
         DataError,
@@ -60,36 +67,73 @@ if TYPE_CHECKING:
         Setting,
         Tools,
     )
-    from peakbench.records import (
-        Completion,
-        Failure,
-        ImageSource,
-        Prediction,
-        Request,
-        Response,
-        Sample,
-        Sampling,
-    )
+    from peakbench.records import Completion, Failure, ImageSource, Prediction, Request, Response, Sample, Sampling
+    from peakbench.report.html.source import ReportSource
     from peakbench.runs import Run, SampleView
+    from peakbench.sections import ReportSection, SectionHtml, SectionList, SectionTable, SectionText
     from peakbench.tasks import Task, TaskField
 
 __version__ = "0.1.0"
 
 _ROOMS = {
     "analysis.comparison.changes": ("Change",),
-    "analysis.comparison.contrasts": ("Comparison", "Contrast"),
+    "analysis.comparison.contrasts": (
+        "Comparison",
+        "Contrast",
+    ),
     "analysis.comparison.scoretable": ("ScoreTable",),
+    "analysis.findings.statements": ("Findings",),
     "analysis.gating.verdicts": ("Verdict",),
+    "analysis.leaderboard.standings": ("Leaderboard",),
     "analysis.lineage.models": ("Lineage",),
     "analysis.lineage.pairs": ("Pairs",),
     "analysis.vocabulary.confusion": ("Confusion",),
-    "api": ("Plan", "RunOptions", "arun", "load_run", "plan", "run", "score"),
+    "api": (
+        "Plan",
+        "RunOptions",
+        "arun",
+        "load_run",
+        "plan",
+        "run",
+        "score",
+    ),
     "api.comparisons": ("compare",),
-    "api.gates": ("gate", "load_baseline", "save_baseline"),
-    "api.lineages": ("lineage", "pairs", "table_pairs", "tag"),
+    "api.exports": ("export",),
+    "api.gates": (
+        "gate",
+        "load_baseline",
+        "save_baseline",
+    ),
+    "api.hubs": (
+        "hub_plan",
+        "hub_push",
+        "hub_sync",
+    ),
+    "api.leaderboards": (
+        "leaderboard",
+        "leaderboard_findings",
+        "leaderboard_pairs",
+        "write_leaderboard",
+    ),
+    "api.lineages": (
+        "lineage",
+        "pairs",
+        "table_pairs",
+        "tag",
+    ),
+    "api.reports": ("write_report",),
     "api.vocabularies": ("confusion",),
-    "client.base": ("AttemptFailed", "Endpoint", "EndpointProvider", "Transport"),
+    "client.base": (
+        "AttemptFailed",
+        "Endpoint",
+        "EndpointProvider",
+        "Transport",
+    ),
     "datasets": ("Reader",),
+    "destinations": (
+        "Destination",
+        "Export",
+    ),
     "errors": (
         "ConfigError",
         "DataError",
@@ -124,9 +168,32 @@ _ROOMS = {
         "Setting",
         "Tools",
     ),
-    "records": ("Completion", "Failure", "ImageSource", "Prediction", "Request", "Response", "Sample", "Sampling"),
-    "runs": ("Run", "SampleView"),
-    "tasks": ("Task", "TaskField"),
+    "records": (
+        "Completion",
+        "Failure",
+        "ImageSource",
+        "Prediction",
+        "Request",
+        "Response",
+        "Sample",
+        "Sampling",
+    ),
+    "report.html.source": ("ReportSource",),
+    "runs": (
+        "Run",
+        "SampleView",
+    ),
+    "sections": (
+        "ReportSection",
+        "SectionHtml",
+        "SectionList",
+        "SectionTable",
+        "SectionText",
+    ),
+    "tasks": (
+        "Task",
+        "TaskField",
+    ),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -144,6 +211,7 @@ __all__ = [
     "Contrast",
     "DataError",
     "DataProblem",
+    "Destination",
     "Encoder",
     "Endpoint",
     "EndpointError",
@@ -151,10 +219,13 @@ __all__ = [
     "EndpointProvider",
     "EndpointRefused",
     "Entailer",
+    "Export",
     "Failure",
+    "Findings",
     "ImageError",
     "ImageSource",
     "InputError",
+    "Leaderboard",
     "Lexicon",
     "Lineage",
     "Metric",
@@ -170,6 +241,8 @@ __all__ = [
     "Prediction",
     "Reader",
     "RegistryError",
+    "ReportSection",
+    "ReportSource",
     "Request",
     "Response",
     "Run",
@@ -179,6 +252,10 @@ __all__ = [
     "Sampling",
     "ScoreTable",
     "Scores",
+    "SectionHtml",
+    "SectionList",
+    "SectionTable",
+    "SectionText",
     "Setting",
     "StoreError",
     "Task",
@@ -191,8 +268,15 @@ __all__ = [
     "arun",
     "compare",
     "confusion",
+    "export",
     "gate",
     "hookimpl",
+    "hub_plan",
+    "hub_push",
+    "hub_sync",
+    "leaderboard",
+    "leaderboard_findings",
+    "leaderboard_pairs",
     "lineage",
     "load_baseline",
     "load_run",
@@ -203,6 +287,8 @@ __all__ = [
     "score",
     "table_pairs",
     "tag",
+    "write_leaderboard",
+    "write_report",
 ]
 
 
