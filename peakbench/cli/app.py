@@ -22,7 +22,10 @@ COMMANDS = {
     "compare": ("peakbench.cli.compare:compare", "Compare runs: by how much, how sure, which samples."),
     "gate": ("peakbench.cli.gate:gate", "Pass a run only where it is no worse than a baseline."),
     "baseline": ("peakbench.cli.baseline:baseline", "Save a run's scores for the gate, and show what was saved."),
-    "leaderboard": ("peakbench.cli.leaderboard:leaderboard", "Rank runs and published scores: tables, charts, findings."),
+    "leaderboard": (
+        "peakbench.cli.leaderboard:leaderboard",
+        "Rank runs and published scores, with charts and findings.",
+    ),
     "pairs": ("peakbench.cli.pairs:pairs", "Find what quantization cost and training added."),
     "tag": ("peakbench.cli.tag:tag", "Say where a run's model comes from."),
     "confusion": ("peakbench.cli.confusion:confusion", "Show what a field's values are taken for."),
