@@ -82,7 +82,7 @@ def spans(run: Run, *, contents: bool = False) -> Iterator[ReadableSpan]:
     except ImportError:
         raise MissingDependency("OpenTelemetry spans", package="opentelemetry-sdk", extra="otel") from None
     summary, record = run.summary, run.record
-    created = round(datetime.fromisoformat(record.created_at).replace(tzinfo=UTC).timestamp() * _NANO)
+    created = round(datetime.fromisoformat(record.created_at).astimezone(UTC).timestamp() * _NANO)
     resource = Resource({"service.name": "peakbench", "service.version": __version__})
     scope = InstrumentationScope("peakbench", __version__)
     key = json.dumps([record.name, record.created_at, run.directory.responses_sha256()]).encode()

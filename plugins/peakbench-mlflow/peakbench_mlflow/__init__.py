@@ -68,7 +68,7 @@ def log_run(run: Run, experiment: str = EXPERIMENT, *, tracking_uri: str | None 
     found = client.get_experiment_by_name(experiment)
     experiment_id = found.experiment_id if found else client.create_experiment(experiment)
     known = client.search_runs([experiment_id], f"tags.`{_ANSWERS}` = '{answers}'", max_results=1)
-    begun = round(datetime.fromisoformat(run.record.created_at).replace(tzinfo=UTC).timestamp() * 1000)
+    begun = round(datetime.fromisoformat(run.record.created_at).astimezone(UTC).timestamp() * 1000)
     step = 0
     if known:
         tags = known[0].data.tags
@@ -137,7 +137,7 @@ def _parameters(run: Run) -> dict[str, str]:
 
 def _notes(run: Run) -> dict[str, str]:
     record = run.record
-    notes = {f"version.{name}": value for name, value in record.versions.items()}
+    notes: dict[str, Any] = {f"version.{name}": value for name, value in record.versions.items()}
     if record.lineage is not None:
         notes |= {f"lineage.{name}": value for name, value in record.lineage.model_dump(exclude_none=True).items()}
     unscored = {name: one["reason"] for name, one in run.summary["metrics"].items() if one.get("reason")}

@@ -128,7 +128,7 @@ def _scores(run: Run) -> tuple[list[str], list[list[Any]]]:
 def _answers(run: Run) -> tuple[list[str], list[list[Any]]]:
     metrics, fields = list(run.summary["metrics"]), list(run.summary.get("fields") or {})
     columns = ["sample_id", "repeat", "state", *metrics, *(f"{name}.outcome" for name in fields), "text"]
-    rows = []
+    rows: list[list[Any]] = []
     with closing(run.directory.index()) as index:
         for scored in run.rows():
             if len(rows) == ROWS:
