@@ -52,7 +52,7 @@ def leaderboard(board: Board, size: Size) -> Canvas:
     notes = [board.measured]
     floor = board.floor_value
     if board.floor is not None and floor is not None:
-        notes.append(f"Line: the floor without a model, {percent(floor)} ({model_name(board.floor)})")
+        notes.append(f"Line: the floor without a model, {percent(floor)}: {model_name(board.floor)}")
         if any(board.at_floor(row) for row in shown):
             notes.append("Grey: not above it")
     if len(shown) > MOST_ROWS:

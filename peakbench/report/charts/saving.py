@@ -55,10 +55,9 @@ def page(chart: alt.LayerChart) -> str:
         MissingDependency: vl-convert is not installed.
     """
     spec = chart.to_dict()
-    # vl-convert's own page writes the specification as it is, and a text "</script>" in it would end the script.
-    written = _inert(json.dumps(_plain(spec)))
+    # vl-convert's own page writes the specification into its script, where a text "</script>" would end it.
     script = _converter().javascript_bundle(
-        f"const spec = {written};\n"
+        'const spec = JSON.parse(document.getElementById("spec").textContent);\n'
         'vegaEmbed("#chart", spec, {actions: false, ast: true, mode: "vega-lite", renderer: "svg"});',
         vl_version=_version(),
     )
@@ -75,6 +74,7 @@ def page(chart: alt.LayerChart) -> str:
         f"<style>body{{margin:0;background:{html.escape(_plain(spec)['config']['background'])}}}"
         "#chart svg{max-width:100%;height:auto}</style></head>\n"
         f'<body><main id="chart" role="img" aria-label="{html.escape(spec.get("description", ""))}"></main>\n'
+        f'<script type="application/json" id="spec">{_inert(json.dumps(_plain(spec)))}</script>\n'
         f"<script>{script}</script></body></html>\n"
     )
 

@@ -48,7 +48,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A model with its throughput and its score, and the pixels where they meet. ``front``: nothing beats it in both."""
+    """A model: its throughput, its score, and their pixels. ``front``: no other beats it in both."""
 
     row: Row
     rate: float
