@@ -217,14 +217,14 @@ def test_letters_and_marks_stand_out(theme: charts.Theme) -> None:
     found = tones(theme)
     for letters in ("text", "muted"):
         assert contrast(found[letters], found["background"]) >= 4.5
-    for mark in ("strong", "loss", "gain", "mark"):
+    for mark in ("strong", "soft", "faint", "loss", "gain", "mark"):
         assert contrast(found[mark], found["background"]) >= 3
 
 
 @pytest.mark.parametrize("share", [number / 50 for number in range(51)])
 def test_figures_can_be_read_on_every_shade(share: float) -> None:
     colour, ink = shade(share)
-    assert contrast(colour, tones("light")[ink]) >= 4.1
+    assert contrast(colour, tones("light")[ink]) >= 4.5
 
 
 def test_the_page_theme_names_variables_that_the_css_gives() -> None:
