@@ -70,7 +70,7 @@ def leaderboard(board: Board, size: Size) -> Canvas:
 
 def readable(board: Board, size: Size) -> Canvas:
     """The share of answers that could be read as JSON; who reads everything is counted, not drawn one by one."""
-    known = [(row.standing, row.standing.json_rate) for row in board.rows if row.standing.json_rate is not None]
+    known = [(row, row.standing.json_rate) for row in board.rows if row.standing.json_rate is not None]
     if not known:
         raise Undrawn("no row has a JSON parse rate")
     known.sort(key=lambda one: -one[1].value)
@@ -78,11 +78,12 @@ def readable(board: Board, size: Size) -> Canvas:
     short = [(one, rate) for one, rate in known if rate.value < 1]
     lanes = []
     if whole:
-        label = model_name(whole[0]) if len(whole) == 1 else f"{len(whole)} models"
-        lanes.append(Lane(label, 1.0, about={"models": ", ".join(map(model_name, whole[:12]))}))
+        label = whole[0].name if len(whole) == 1 else f"{len(whole)} models"
+        lanes.append(Lane(label, 1.0, about={"models": ", ".join(row.name for row in whole[:12])}))
     for one, rate in short[:MOST_ROWS]:
         tone = "strong" if rate.value >= 0.5 else "loss"
-        lanes.append(Lane(model_name(one), rate.value, rate.low, rate.high, tone=tone, about=told(one, json=rate)))
+        about = told(one.standing, json=rate)
+        lanes.append(Lane(one.name, rate.value, rate.low, rate.high, tone=tone, about=about))
     title = (
         f"JSON parse rate: {len(short)} of {counted(len(known), 'model')} below 100{HARD_SPACE}%"
         if short
@@ -92,7 +93,7 @@ def readable(board: Board, size: Size) -> Canvas:
     if known[-1][1].value < 0.5:
         notes.append("Orange: fewer than half")
     least, rate = known[-1]
-    described = f"{title}; the least: {model_name(least)} with {percent(rate.value)}"
+    described = f"{title}; the least: {least.name} with {percent(rate.value)}"
     return _bars(title, ". ".join(notes) + ".", described, lanes, size)
 
 

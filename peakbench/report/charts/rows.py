@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from peakbench.analysis.leaderboard.standings import Leaderboard, Score, Standing
+from peakbench.report.leaderboard import names_of
 from peakbench.report.tables import neutral
 from peakbench.report.tables import percent as _percent
 
@@ -81,6 +82,7 @@ def read_board(board: Leaderboard, group: int = 0) -> Board:
     if not board.higher_is_better:
         raise Undrawn(f"{neutral(board.metric)} is better where it is lower: it is no score to draw as one")
     rows = []
+    names = names_of(board)
     for one in standings:
         given = one.refused.get(board.metric)
         score = None if given is not None else one.score
@@ -88,7 +90,8 @@ def read_board(board: Leaderboard, group: int = 0) -> Board:
             raise Undrawn(f"{neutral(board.metric)} is no share of 0 to 1")
         refused = "" if given is None else f"{percent(given)} refused: outside 0 to 100{HARD_SPACE}%"
         value, low, high = (None, None, None) if score is None else (score.value, score.low, score.high)
-        rows.append(Row(one, model_name(one), value, low, high, refused))
+        name = neutral(names.get(one.path, one.model), limit=_NAME)
+        rows.append(Row(one, name, value, low, high, refused))
     rows.sort(key=lambda row: -math.inf if row.value is None else -row.value)
     floor = board.floor(group)
     usable = floor is not None and floor.score is not None and 0 <= floor.score.value <= 1
