@@ -7,6 +7,7 @@ import contextlib
 import signal
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,8 @@ class Viewer:
         self._reports = Reports()
         self._progress: OrderedDict[str, tuple[Stamp, Progress]] = OrderedDict()
         self._reading = asyncio.Lock()
+        # apart from the threads that look at the runs, so that the list stays live while reports are made
+        self._making = ThreadPoolExecutor(1, "report")
 
     def open(self, host: str, port: int) -> str:
         """Say where the server listens; return the address to open."""
@@ -68,6 +71,7 @@ class Viewer:
 
     def close(self) -> None:
         """Remove what was written beside the runs' own files, in the system's folder for such."""
+        self._making.shutdown(wait=True, cancel_futures=True)
         self._reports.close()
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -133,7 +137,8 @@ class Viewer:
 
     async def _report(self, paths: tuple[Path, ...], title: str) -> web.Response:
         try:
-            return _html(await asyncio.to_thread(self._reports.get, *paths))
+            loop = asyncio.get_running_loop()
+            return _html(await loop.run_in_executor(self._making, self._reports.get, *paths))
         except PeakBenchError as error:
             return _said(title, "not possible" if len(paths) > 1 else "damaged", str(error).splitlines())
         except Exception as error:  # files that are JSON and still no run can fail in any way
