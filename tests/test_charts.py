@@ -334,3 +334,12 @@ def test_without_altair_the_command_that_mends_it(board: Leaderboard, monkeypatc
     with pytest.raises(MissingDependency) as caught:
         charts.draw("leaderboard", board)
     assert "peakbench[report]" in str(caught.value)
+
+
+def test_a_difference_whose_interval_holds_0_has_no_colour(board: Leaderboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    for ends, tone in (((-0.2, 0.1), "muted"), ((-0.2, -0.1), "loss")):
+        monkeypatch.setattr("peakbench.report.charts.changes._interval", lambda *given, ends=ends: ends)
+        canvas = quantization(read_board(board), "wide")
+        assert any(text.startswith("−7.0 (−20.0 to ") for text in texts(canvas))
+        assert [mark.tone for mark in canvas.marks if isinstance(mark, Dot) and not mark.hollow] == [tone]
+        assert ("holds 0" in canvas.subtitle) == (tone == "muted")

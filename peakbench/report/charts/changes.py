@@ -34,6 +34,11 @@ class Both:
         """What the other has more than the base."""
         return (self.other.value or 0.0) - (self.base.value or 0.0)
 
+    @property
+    def open(self) -> bool:
+        """Whether the interval of the difference holds 0."""
+        return self.low is not None and self.high is not None and self.low <= 0 <= self.high
+
 
 def training(board: Board, size: Size, pairs: Pairs | None = None) -> Canvas:
     """Arrows from what a model was before a stage of training to what it was after it."""
@@ -90,6 +95,8 @@ def _draw(board: Board, size: Size, found: Sequence[Both], title: str, words: st
     notes = [words, board.measured, _typical(found)]
     if not all(one.clean for one in found):
         notes.append("Grey: something else differs too, or answers could not be read")
+    if any(one.clean and one.open for one in found):
+        notes.append("Grey with bold figures: the interval of the difference holds 0")
     if len(found) > len(shown):
         notes.append(f"The first {len(shown)} of {len(found)} pairs")
     ends = [value for one in shown for value in (one.base.value, one.other.value) if value is not None]
@@ -125,7 +132,7 @@ def _row(canvas: Canvas, one: Both, label: str, top: float, *, arrow: bool) -> N
     canvas.write(fitted(one.other.name, room, TEXT_SIZE), 0, top + 11)
     canvas.write(fitted(_from(one), room, SMALL_SIZE), 0, top + 26, size=SMALL_SIZE, tone="muted")
     base, other = one.base.value or 0.0, one.other.value or 0.0
-    tone = "muted" if not one.clean else "gain" if one.change > 0 else "loss" if one.change < 0 else "muted"
+    tone = "muted" if not one.clean or one.open else "gain" if one.change > 0 else "loss" if one.change < 0 else "muted"
     at = canvas.y.value(middle)
     about = {
         "model": one.other.name,
