@@ -119,5 +119,5 @@ def _shown(one: Latest) -> dict[str, Any]:
         "state": one.state,
         "words": STATE_WORDS.get(one.state, one.state),
         "latency": one.latency_s if one.latency_s is None or math.isfinite(one.latency_s) else None,
-        "text": neutral(one.text, limit=160),
+        "text": neutral(one.text),
     }

@@ -18,6 +18,9 @@ LONGEST = 64 << 20
 LATEST = 200
 """Finished requests that are kept for a figure."""
 
+BEGINNING = 160
+"""Characters of an answer that are kept for a page."""
+
 STATES = ("strict", "text", "extracted", "repaired", "off_schema", "unparseable", "failed")
 """How answers could be read, best first."""
 
@@ -132,7 +135,8 @@ def _latest(completion: Completion, state: str, *, with_text: bool) -> Latest:
     text = ""
     if with_text:
         said = completion.failure.message if completion.failure else response.text if response else ""
-        text = str(said or "")[:240]
+        whole = str(said or "")
+        text = whole if len(whole) <= BEGINNING else f"{whole[:BEGINNING]}…"
     return Latest(completion.sample_id[:200], completion.repeat, state, latency, finished, text)
 
 
