@@ -40,7 +40,8 @@ def leaderboard(
             run is left out, and a note says so.
         csv: published tables: a column ``model``, and scores in columns whose names end in ``_pct``.
         metric: what ranks; None: the weighted score, or quality where there is none.
-        resamples, seed: of the paired tests.
+        resamples: of the paired tests.
+        seed: of the resamples.
         title: of the board.
 
     Raises:
