@@ -40,6 +40,8 @@ if TYPE_CHECKING:
         EndpointError,
         EndpointGone,
         EndpointRefused,
+        HubError,
+        HubRefused,
         ImageError,
         InputError,
         MissingDependency,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
         TaskError,
     )
     from peakbench.hookspecs import hookimpl
+    from peakbench.hub.modelcard import CardOptions
     from peakbench.metrics.base import (
         Batch,
         Cells,
@@ -141,6 +144,8 @@ _ROOMS = {
         "EndpointError",
         "EndpointGone",
         "EndpointRefused",
+        "HubError",
+        "HubRefused",
         "ImageError",
         "InputError",
         "MissingDependency",
@@ -152,6 +157,7 @@ _ROOMS = {
         "TaskError",
     ),
     "hookspecs": ("hookimpl",),
+    "hub.modelcard": ("CardOptions",),
     "metrics.base": (
         "Batch",
         "Cells",
@@ -200,6 +206,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "AttemptFailed",
     "Batch",
+    "CardOptions",
     "Cells",
     "Change",
     "Comparator",
@@ -222,6 +229,8 @@ __all__ = [
     "Export",
     "Failure",
     "Findings",
+    "HubError",
+    "HubRefused",
     "ImageError",
     "ImageSource",
     "InputError",

@@ -13,18 +13,18 @@ from peakbench import api
 from peakbench.api.options import Options
 
 PUBLIC = {
-    "AttemptFailed", "Batch", "Cells", "Change", "Comparator", "ComparatorKind", "Comparison", "Completion",
-    "ConfigError", "Confusion", "Contrast", "DataError", "DataProblem", "Destination", "Encoder", "Endpoint",
-    "EndpointError", "EndpointGone", "EndpointProvider", "EndpointRefused", "Entailer", "Export", "Failure",
-    "Findings", "ImageError", "ImageSource", "InputError", "Leaderboard", "Lexicon", "Lineage", "Metric",
-    "MetricInfo", "MetricKind", "MissingDependency", "NoParameters", "NotComparable", "Pairs", "PeakBenchError",
-    "Plan", "PluginError", "Prediction", "Reader", "RegistryError", "ReportSection", "ReportSource", "Request",
-    "Response", "Run", "RunOptions", "Sample", "SampleView", "Sampling", "ScoreTable", "Scores", "SectionHtml",
-    "SectionList", "SectionTable", "SectionText", "Setting", "StoreError", "Task", "TaskError", "TaskField",
-    "Tools", "Transport", "Verdict", "__version__", "arun", "compare", "confusion", "export", "gate", "hookimpl",
-    "hub_plan", "hub_push", "hub_sync", "leaderboard", "leaderboard_findings", "leaderboard_pairs", "lineage",
-    "load_baseline", "load_run", "pairs", "plan", "run", "save_baseline", "score", "table_pairs", "tag",
-    "write_leaderboard", "write_report",
+    "AttemptFailed", "Batch", "CardOptions", "Cells", "Change", "Comparator", "ComparatorKind", "Comparison",
+    "Completion", "ConfigError", "Confusion", "Contrast", "DataError", "DataProblem", "Destination", "Encoder",
+    "Endpoint", "EndpointError", "EndpointGone", "EndpointProvider", "EndpointRefused", "Entailer", "Export",
+    "Failure", "Findings", "HubError", "HubRefused", "ImageError", "ImageSource", "InputError", "Leaderboard",
+    "Lexicon", "Lineage", "Metric", "MetricInfo", "MetricKind", "MissingDependency", "NoParameters",
+    "NotComparable", "Pairs", "PeakBenchError", "Plan", "PluginError", "Prediction", "Reader", "RegistryError",
+    "ReportSection", "ReportSource", "Request", "Response", "Run", "RunOptions", "Sample", "SampleView", "Sampling",
+    "ScoreTable", "Scores", "SectionHtml", "SectionList", "SectionTable", "SectionText", "Setting", "StoreError",
+    "Task", "TaskError", "TaskField", "Tools", "Transport", "Verdict", "__version__", "arun", "compare",
+    "confusion", "export", "gate", "hookimpl", "hub_plan", "hub_push", "hub_sync", "leaderboard",
+    "leaderboard_findings", "leaderboard_pairs", "lineage", "load_baseline", "load_run", "pairs", "plan", "run",
+    "save_baseline", "score", "table_pairs", "tag", "write_leaderboard", "write_report",
 }  # fmt: skip
 
 

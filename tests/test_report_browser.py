@@ -508,7 +508,7 @@ def test_on_paper_there_is_a_list_instead_of_the_browser(plain: Path, browse: Br
     page = browse(plain)
     assert not page.is_visible(".samples-listed")
     page.emulate_media(media="print")
-    assert page.is_visible(".samples-listed")
+    page.wait_for_selector(".samples-listed", state="visible")
     assert not page.is_visible("#samples-browser")
     assert page.locator(".samples-listed tbody tr").count() == 20
     assert page.inner_text(".samples-listed tbody tr:nth-child(2)").split("\t") == [
@@ -523,7 +523,7 @@ def test_without_scripts_there_is_a_list_too(plain: Path, chromium: Any) -> None
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(plain.as_uri())
-    assert page.is_visible(".samples-listed")
+    page.wait_for_selector(".samples-listed", state="visible")
     context.close()
 
 
