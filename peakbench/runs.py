@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from peakbench.errors import InputError, MissingDependency, StoreError, nearest
+from peakbench.analysis.frames import frame
+from peakbench.errors import InputError, StoreError, nearest
 from peakbench.parsing import read
 from peakbench.records import Completion, Prediction
 from peakbench.report.rows import summary_rows
@@ -156,12 +157,8 @@ class Run:
         """
         if kind not in ("answers", "summary"):
             raise InputError(f"to_pandas(kind={kind!r})", expected="'answers' or 'summary'")
-        try:
-            import pandas as pd
-        except ImportError:
-            raise MissingDependency("to_pandas()", package="pandas", extra="data") from None
         if kind == "summary":
-            return pd.DataFrame.from_records(self.table())
+            return frame(self.table())
         records = []
         for row in self.rows():
             record: dict[str, Any] = {"sample_id": row["sample_id"], "repeat": row["repeat"], "state": row["state"]}
@@ -171,7 +168,7 @@ class Run:
                 record[f"{name}.score"] = field["score"]
                 record[f"{name}.outcome"] = field["outcome"]
             records.append(record)
-        return pd.DataFrame.from_records(records)
+        return frame(records)
 
     def __repr__(self) -> str:
         return f"<Run {self.record.model} on {self.record.data.name}: {self.path}>"

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,6 +99,20 @@ def mpnet() -> Path:
     if reason is not None:
         pytest.skip(reason)
     return weights.folder("all-mpnet-base-v2")
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core, which finds what keeps people out of a page; PEAKBENCH_AXE names its file or package."""
+    place = os.environ.get("PEAKBENCH_AXE")
+    if not place:
+        pytest.skip("PEAKBENCH_AXE does not name axe-core")
+    if place.endswith(".tgz"):
+        with tarfile.open(place) as archive:
+            member = archive.extractfile("package/axe.min.js")
+            assert member is not None
+            return member.read().decode()
+    return Path(place).read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)

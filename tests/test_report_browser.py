@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -541,19 +540,6 @@ def test_pictures_beside_the_page_are_shown(tmp_path: Path, browse: Browser, mon
     page.wait_for_selector("text=the picture is no longer beside this page")
     assert all("ERR_FILE_NOT_FOUND" in one for one in browse.errors)
     browse.errors.clear()
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    place = os.environ.get("PEAKBENCH_AXE")
-    if not place:
-        pytest.skip("PEAKBENCH_AXE does not name axe-core")
-    if place.endswith(".tgz"):
-        with tarfile.open(place) as archive:
-            member = archive.extractfile("package/axe.min.js")
-            assert member is not None
-            return member.read().decode()
-    return Path(place).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

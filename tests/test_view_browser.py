@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import shutil
-import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -251,19 +250,6 @@ def test_pages_fit_the_window(server: Server, visit: Any, width: int) -> None:
     page.locator("#runs tr", has_text="cut").locator("a").click()
     page.wait_for_selector("#bar[data-ready]")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    place = os.environ.get("PEAKBENCH_AXE")
-    if not place:
-        pytest.skip("PEAKBENCH_AXE does not name axe-core")
-    if place.endswith(".tgz"):
-        with tarfile.open(place) as archive:
-            member = archive.extractfile("package/axe.min.js")
-            assert member is not None
-            return member.read().decode()
-    return Path(place).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

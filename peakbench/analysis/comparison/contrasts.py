@@ -12,7 +12,8 @@ from peakbench.analysis.comparison.costs import cost_changes, task_costs
 from peakbench.analysis.comparison.flips import Flips
 from peakbench.analysis.comparison.pairing import How, Pairing, pair
 from peakbench.analysis.comparison.scoretable import Origin, ScoreTable, read_scores
-from peakbench.errors import ConfigError, InputError, MissingDependency, NotComparable, nearest
+from peakbench.analysis.frames import frame
+from peakbench.errors import ConfigError, InputError, NotComparable, nearest
 from peakbench.store import RunDirectory
 from peakbench.tasks import FieldCost
 
@@ -148,11 +149,7 @@ class Comparison:
         Raises:
             MissingDependency: pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise MissingDependency("to_pandas()", package="pandas", extra="data") from None
-        return pd.DataFrame.from_records(self.rows())
+        return frame(self.rows())
 
     def _repr_html_(self) -> str:
         return "".join(_html(one) for one in self.contrasts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from peakbench.analysis.findings.research import Gap
-from peakbench.errors import MissingDependency
+from peakbench.analysis.frames import frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,11 +112,7 @@ class Findings:
         Raises:
             MissingDependency: pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise MissingDependency("to_pandas()", package="pandas", extra="data") from None
-        return pd.DataFrame.from_records([one.as_dict() for one in self.research])
+        return frame([one.as_dict() for one in self.research])
 
     def _repr_html_(self) -> str:
         items = []

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from peakbench.analysis.frames import frame
 from peakbench.analysis.lineage.models import Lineage
-from peakbench.errors import MissingDependency
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -250,11 +250,7 @@ class Leaderboard:
         Raises:
             MissingDependency: pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise MissingDependency("to_pandas()", package="pandas", extra="data") from None
-        return pd.DataFrame.from_records(self.rows())
+        return frame(self.rows())
 
     def _repr_html_(self) -> str:
         names = ("rank", "model", "training", self.metric, "95 %", "SBERT+NLI", "JSON", "samples/s", "skill", "n")

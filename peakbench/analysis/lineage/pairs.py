@@ -18,12 +18,13 @@ import numpy as np
 
 from peakbench.analysis.comparison.changes import Change, with_holm
 from peakbench.analysis.comparison.scoretable import ScoreTable, read_scores
+from peakbench.analysis.frames import frame
 from peakbench.analysis.gating.judgement import DEFAULT_METRICS, Gated, Outcome, judge
 from peakbench.analysis.lineage.kinship import Candidate, Pair, find_pairs, why_alone
 from peakbench.analysis.lineage.models import lineage_of
 from peakbench.analysis.lineage.names import fold
 from peakbench.analysis.lineage.published import PublishedTable
-from peakbench.errors import InputError, MissingDependency, NotComparable, StoreError, nearest
+from peakbench.errors import InputError, NotComparable, StoreError, nearest
 from peakbench.statistics import student
 from peakbench.store import RunDirectory
 
@@ -180,11 +181,7 @@ class Pairs:
         Raises:
             MissingDependency: pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise MissingDependency("to_pandas()", package="pandas", extra="data") from None
-        return pd.DataFrame.from_records(self.rows())
+        return frame(self.rows())
 
     def _repr_html_(self) -> str:
         def number(value: float | None, form: str = ".3f") -> str:
