@@ -8,7 +8,7 @@ from typing import Any
 from peakbench.analysis.findings.ranking import scored
 from peakbench.analysis.findings.readings import GroupReading, unreadable, value
 from peakbench.analysis.findings.statements import Finding
-from peakbench.analysis.findings.wording import count, listed, metric_name, name, percent, share, within
+from peakbench.analysis.findings.wording import count, listed, metric_name, name, percent, share, some_of, within
 from peakbench.analysis.leaderboard.standings import Standing
 
 
@@ -126,7 +126,7 @@ def above_floor(found: GroupReading) -> Iterator[Finding]:
             verb = "is" if len(below) == 1 else "are"
             words += f"; {listed([found.label(one) for one in below])} {verb} not above it for sure"
         elif len(judged) > 1:
-            words += f"; all {len(judged)} models are above it"
+            words += f"; {some_of(len(judged), len(judged))} models are above it"
         evidence["not_above"] = [one.model for one in below]
         yield Finding("floor", f"{words}.", evidence, "observed" if below else "shown")
         return

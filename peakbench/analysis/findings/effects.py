@@ -25,6 +25,7 @@ from peakbench.analysis.findings.wording import (
     name,
     percent,
     points,
+    some_of,
     spread,
 )
 from peakbench.analysis.lineage.names import fold
@@ -210,7 +211,7 @@ def _most_changed(subject: str, group: Group) -> Iterator[Finding]:
 
 def _of_all(some: int, number: int) -> str:
     if some == number:
-        return "both changes are" if number == 2 else f"all {number} changes are"
+        return f"{some_of(number, number)} changes are"
     return f"{some or 'none'} of the {number} changes {'is' if some <= 1 else 'are'}"
 
 
@@ -228,9 +229,8 @@ def _by_name(group: Group) -> str:
 
 
 def _direction(up: int, down: int, number: int) -> str:
-    every = "both" if number == 2 else f"all {number}"
     if number in (up, down):
-        return f"is {'higher' if up else 'lower'} in {every} pairs"
+        return f"is {'higher' if up else 'lower'} in {some_of(number, number)} pairs"
     same = number - up - down
     parts = [f"higher in {up}"] * bool(up) + [f"lower in {down}"] * bool(down) + [f"the same in {same}"] * bool(same)
     return f"is {listed(parts)} of {number} pairs"
@@ -271,7 +271,7 @@ def _left(aside: Sequence[PairFinding], *, first: bool = False) -> str:
     if len(aside) == 1:
         return f"{subject}: {listed(reasons)}"
     every = [why for why, number in reasons.items() if number == len(aside)]
-    parts = [f"in {'both' if len(aside) == 2 else f'all {len(aside)}'} {listed(every)}"] if every else []
+    parts = [f"in {some_of(len(aside), len(aside))} {listed(every)}"] if every else []
     parts += [f"in {number} {why}" for why, number in reasons.most_common() if why not in every]
     return f"{subject}: {', '.join(parts[:3])}"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from peakbench.analysis.findings.readings import GroupReading
 from peakbench.analysis.findings.statements import Finding, Strength
-from peakbench.analysis.findings.wording import listed, name, percent, within
+from peakbench.analysis.findings.wording import listed, name, percent, some_of, within
 from peakbench.analysis.leaderboard.standings import Score, Standing
 
 
@@ -27,7 +27,7 @@ def fields(found: GroupReading) -> Iterator[Finding]:
     if idle:
         shown = [f"{name(field)} (floor {percent(floors[field] or 0.0)})" for field in idle]
         verb = "says" if len(idle) == 1 else "say"
-        who = "the score is" if len(models) == 1 else f"the scores of all {len(models)} models are"
+        who = "the score is" if len(models) == 1 else f"the scores of {some_of(len(models), len(models))} models are"
         yield Finding(
             "fields",
             f"{listed(shown)} {verb} little: {who} not surely above what an answer without a model has.",
@@ -66,7 +66,7 @@ def _extreme(
             evidence["rivals"] = rivals
             words += f"; by its interval it may as well be {listed([name(one) for one in rivals])}"
     else:
-        who = f"all {len(models)}" if len(agreeing) == len(models) else f"{len(agreeing)} of {len(models)}"
+        who = some_of(len(agreeing), len(models))
         words = (
             f"The {end} field is {name(field)}, {percent(means[field])} on average over {len(models)} models{beside}"
         )

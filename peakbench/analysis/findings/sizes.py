@@ -20,6 +20,7 @@ from peakbench.analysis.findings.wording import (
     name,
     percent,
     points,
+    some_of,
     spread,
 )
 from peakbench.analysis.leaderboard.standings import Standing
@@ -98,9 +99,7 @@ def _larger(found: GroupReading, pairs: list[tuple[str, Standing, Standing]]) ->
     mean, half = mean_interval(values)
     low, high = (None, None) if half is None else (mean - half, mean + half)
     evidence |= {"mean": mean, "low": low, "high": high, "families": list(kinds)}
-    number = (
-        "both" if ahead == len(pairs) == 2 else f"all {ahead}" if ahead == len(pairs) else f"{ahead} of {len(pairs)}"
-    )
+    number = some_of(ahead, len(pairs))
     words = (
         f"Of one family, training and format the larger model has the better {what} in {number} pairs "
         f"({spread(values)} points)"

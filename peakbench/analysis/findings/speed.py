@@ -8,7 +8,7 @@ from typing import Any
 
 from peakbench.analysis.findings.readings import GroupReading, value
 from peakbench.analysis.findings.statements import Finding
-from peakbench.analysis.findings.wording import listed, percent
+from peakbench.analysis.findings.wording import listed, percent, some_of
 from peakbench.analysis.leaderboard.standings import Standing
 from peakbench.analysis.lineage.pairs import Pairs
 
@@ -47,13 +47,7 @@ def _quantized(timed: list[Standing], pairs: Pairs) -> Iterator[Finding]:
         return
     ratios.sort()
     faster = sum(ratio > 1 for ratio in ratios)
-    number = (
-        "both"
-        if faster == len(ratios) == 2
-        else f"all {faster}"
-        if faster == len(ratios)
-        else f"{faster} of {len(ratios)}"
-    )
+    number = some_of(faster, len(ratios))
     yield Finding(
         "speed",
         f"Quantized models are faster than their originals in {number} pairs: {ratios[0]:.2f} to {ratios[-1]:.2f} "

@@ -151,6 +151,15 @@ def count(number: int, one: str, several: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
+def some_of(number: int, total: int) -> str:
+    """How many of several, two or more.
+
+    >>> some_of(2, 2), some_of(3, 3), some_of(1, 3)
+    ('both', 'all 3', '1 of 3')
+    """
+    return f"{number} of {total}" if number < total else "both" if total == 2 else f"all {total}"
+
+
 def _half_up(value: float) -> float:
     """Round to one decimal after taking off the noise of binary fractions, so that 87.5 - 87.2 is 0.3."""
     return round(round(value, 9), 1)
