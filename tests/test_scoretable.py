@@ -128,6 +128,18 @@ def test_a_pair_of_runs_holds_what_both_have_scored(tmp_path: Path) -> None:
     assert both.metric("json_parse_rate").binary
 
 
+def test_what_was_asked_differently_is_said_but_for_the_model(tmp_path: Path) -> None:
+    first, second = scored(tmp_path, "a", REFERENCES), scored(tmp_path, "b", REFERENCES)
+    assert first.run.model != second.run.model
+    (found,) = pb.compare(first.path, second.path, resamples=50)
+    assert found.apart == ()
+    record = json.loads((second.path / "run.json").read_bytes())
+    record["sampling"]["temperature"] = 0.7
+    (second.path / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    (found,) = pb.compare(first.path, second.path, resamples=50)
+    assert found.apart == ("sampling.temperature: was 0.0, now 0.7",)
+
+
 def test_fewer_samples_are_refused_or_shared_or_unpaired(tmp_path: Path) -> None:
     first = read_scores(scored(tmp_path, "a", REFERENCES))
     second = read_scores(scored(tmp_path, "b", REFERENCES[:3], REFERENCES[:3]))

@@ -250,7 +250,8 @@ def _contrast(
     if one.origin.responses_sha256 == two.origin.responses_sha256:
         notes.append("both runs hold the same answers")
     if directories[0] is not None and directories[1] is not None:
-        apart = directories[0].run.differences(directories[1].run)
+        lines = directories[0].run.differences(directories[1].run)
+        apart = [line for line in lines if not line.startswith("model: ")]  # that is what is compared
     flips = None
     if pairing.paired:
         flips = Flips(pairing, first=directories[0], second=directories[1], fields=fields)
