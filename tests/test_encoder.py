@@ -450,6 +450,22 @@ for number in range(start, start + 60):
 """
 
 
+def test_a_file_that_another_process_makes_in_between_is_ours(cache, monkeypatch):
+    asked, answers = vector_room._is_ours, []
+
+    def slow(connection):
+        answers.append(asked(connection))
+        if len(answers) == 1:  # the file is empty still; before the next question another process has made it
+            monkeypatch.setattr(vector_room, "_is_ours", asked)
+            VectorCache(cache.path).put("m", {"theirs": np.array([1, 0], dtype=np.float32)})
+        return answers[-1]
+
+    monkeypatch.setattr(vector_room, "_is_ours", slow)
+    cache.put("m", {"mine": np.array([0, 1], dtype=np.float32)})
+    assert answers == [False]
+    assert set(cache.get("m", ["mine", "theirs"])) == {"mine", "theirs"}
+
+
 def test_several_processes_write_at_once(cache):
     root = Path(__file__).parent.parent
     commands = [[sys.executable, "-c", WRITER, str(cache.path), str(start)] for start in (0, 30, 60)]

@@ -149,11 +149,11 @@ class VectorCache:
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
         try:
-            application = _number(connection, "PRAGMA application_id")
-            if not application and not _number(connection, "SELECT count(*) FROM sqlite_master"):
-                _create(connection)
-            elif (application, _number(connection, "PRAGMA user_version")) != (_APPLICATION, _VERSION):
-                raise sqlite3.OperationalError("it is another database")
+            if not _is_ours(connection):
+                if not _number(connection, "SELECT count(*) FROM sqlite_master"):
+                    _create(connection)
+                elif not _is_ours(connection):  # asked again: another process may have made it in between
+                    raise sqlite3.OperationalError("it is another database")
             # A stopped process harms nothing; a power cut may, and then the file is started anew.
             connection.execute("PRAGMA synchronous = OFF")
         except BaseException:
@@ -172,6 +172,13 @@ class VectorCache:
         except OSError:
             return False
         return True
+
+
+def _is_ours(connection: sqlite3.Connection) -> bool:
+    return (
+        _number(connection, "PRAGMA application_id") == _APPLICATION
+        and _number(connection, "PRAGMA user_version") == _VERSION
+    )
 
 
 def _create(connection: sqlite3.Connection) -> None:
