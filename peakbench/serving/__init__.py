@@ -1,0 +1,1 @@
+"""Serves a model on this machine behind the OpenAI API."""
