@@ -13,7 +13,6 @@ import pytest
 
 import peakbench as pb
 from peakbench.images import MAX_BYTES, ImageRecord, identify
-from peakbench.report import pictures
 from peakbench.report.pictures import picture_html
 from peakbench.testing import ScriptedEndpoint
 
@@ -142,19 +141,9 @@ def test_a_file_that_is_no_image_is_not_shown(tmp_path: Path) -> None:
     assert "onerror" not in page
 
 
-def test_what_is_too_large_or_elsewhere_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from peakbench.errors import MissingDependency
-
+def test_what_is_too_large_or_elsewhere_is_named(folder: Path) -> None:
     huge = ImageRecord(str(folder / "a.png"), None, "0" * 64, MAX_BYTES + 1, "image/png")
     assert "too large to be shown" in picture_html(huge)
     assert "not kept by the run" in picture_html(ImageRecord(None, None, "0" * 64, 5, "image/png"))
     url = picture_html(ImageRecord(None, "https://example.org/<b>.jpg", None, 0, "image/jpeg"))
     assert "not fetched: https://example.org/&lt;b&gt;.jpg" in url
-
-    def absent(*_: Any) -> None:
-        raise MissingDependency("resizing", package="Pillow", extra="data")
-
-    monkeypatch.setattr(pictures, "resize", absent)
-    assert picture_html(record(folder / "a.png")).startswith("<img")  # small enough to go in as it is
-    monkeypatch.setattr(pictures, "WHOLE_BYTES", 10)
-    assert "peakbench[data]" in picture_html(record(folder / "a.png"))

@@ -281,13 +281,6 @@ def test_a_picture_that_many_samples_show_is_in_the_page_once(tmp_path: Path) ->
     assert {one["images"][0]["name"] for one in payload["details"]} == {"a.png"}  # no path of the machine
 
 
-def test_without_pillow_there_are_no_thumbnails_and_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = picture(tmp_path / "a.png")
-    monkeypatch.setattr("peakbench.report.html.thumbnails.available", lambda: False)
-    (made,) = thumbnails([record], None)
-    assert made == Thumbnail(None, "no thumbnail: Pillow is not installed (pip install 'peakbench[data]')")
-
-
 def test_terms_of_the_composites_that_ship(tmp_path: Path) -> None:
     source = scored(
         tmp_path / "one",

@@ -107,7 +107,7 @@ class RunSettings:
 
     allow_outside: bool = _setting(False, "images may lie outside the data set's folder", IMAGES)
     allow_image_urls: bool = _setting(False, "images may be URLs, sent as they are", IMAGES)
-    max_side: int | None = _setting(None, "shrink larger images to N pixels (needs [data])", IMAGES, "N", low=16)
+    max_side: int | None = _setting(None, "shrink larger images to N pixels", IMAGES, "N", low=16)
 
     definitions: tuple[str, ...] = _setting((), "a file of metric definitions of your own; repeatable", SCORING, "FILE")
     metrics: tuple[str, ...] = _setting(("default",), "metric ids, comma-separated; or default; or all", SCORING, "IDS")

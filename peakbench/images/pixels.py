@@ -1,6 +1,6 @@
 """What needs the pixels: a full decode that names what is odd about an image, and resizing, on request only.
 
-Both need Pillow (the extra ``data``) and are slow beside everything else here (some milliseconds an image): they are
+Both decode with Pillow and are slow beside everything else here (some milliseconds an image): they are
 called from ``data check`` and from a thread, never from the event loop.
 """
 
@@ -11,7 +11,7 @@ import io
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from peakbench.errors import ImageError, MissingDependency
+from peakbench.errors import ImageError
 from peakbench.records import Image
 
 if TYPE_CHECKING:
@@ -42,11 +42,9 @@ def inspect(image: Image) -> list[str]:
     Each finding is ``name: words``. Names: ``truncated``, ``undecodable``, ``huge`` (not decoded), ``small``,
     ``rotated`` (by EXIF: some servers turn it), ``cmyk``, ``animated``, ``16-bit``, ``transparent``. An image
     by URL has none: its bytes are not here.
-
-    Raises:
-        MissingDependency: Pillow is not installed.
     """
-    pillow = _pillow()
+    from PIL import Image as pillow  # noqa: N813 - Pillow's module is named like our record
+
     if image.data is None:
         return []
     if (image.width or 0) * (image.height or 0) > HUGE:
@@ -58,7 +56,7 @@ def inspect(image: Image) -> list[str]:
             with pillow.open(io.BytesIO(image.data), formats=_FORMATS) as picture:
                 found += _described(picture)
                 picture.load()
-                if picture.has_transparency_data and picture.convert("RGBA").getextrema()[3][0] < 255:
+                if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema()[0] < 255:
                     found.append("transparent: parts are see-through; servers put black or white behind them")
     except pillow.DecompressionBombError:
         found.append(_huge(image.width or 0, image.height or 0))
@@ -76,15 +74,15 @@ def resize(image: Image, max_side: int) -> Image:
 
     Raises:
         ImageError: it cannot be decoded, is too large to be decoded, or is a URL.
-        MissingDependency: Pillow is not installed.
     """
+    from PIL import Image as pillow  # noqa: N813
+
     if max_side < 1:
         raise ValueError(f"max_side is {max_side}, expected at least 1 pixel")
     if image.data is None:
         raise ImageError("an image by URL cannot be resized", where=image.url, hint="download it, or do not resize")
     if max(image.width or 0, image.height or 0) <= max_side and image.width:
         return image
-    pillow = _pillow()
     if (image.width or 0) * (image.height or 0) > HUGE:
         raise ImageError(_huge(image.width or 0, image.height or 0), hint="make it smaller with a tool of your own")
     try:
@@ -144,11 +142,3 @@ def _described(picture: Picture) -> list[str]:
 
 def _huge(width: int, height: int) -> str:
     return f"huge: {width:,} x {height:,} pixels are not decoded; more than {HUGE:,} pixels"
-
-
-def _pillow() -> Any:
-    try:
-        from PIL import Image as pillow  # noqa: N813 - Pillow's module is named like our record
-    except ImportError:
-        raise MissingDependency("decoding images", package="pillow", extra="data") from None
-    return pillow

@@ -168,7 +168,7 @@ def _interval(low: float | None, high: float | None) -> str:
 def sample_html(view: SampleLike) -> str:
     """Return one sample: its images, and for each repeat the fields side by side, the scores, the text.
 
-    An image is shown as it was when the run began, shrunk where Pillow is installed; where it has moved, changed or
+    An image is shown as it was when the run began, shrunk; where it has moved, changed or
     is too large to be shown, that is said. Texts are cut at 2,000 characters.
     """
     record = view.record

@@ -5,14 +5,11 @@ from __future__ import annotations
 import html
 from dataclasses import replace
 
-from peakbench.errors import ImageError, MissingDependency
+from peakbench.errors import ImageError
 from peakbench.images import MAX_BYTES, ImageRecord, data_url, load_recorded, read_header, resize
 
 SIDE = 320
 """Pixels of the longer side, as an image is shown."""
-
-WHOLE_BYTES = 1_000_000
-"""The largest image that is put into a page as it is, where nothing can shrink it."""
 
 
 def picture_html(image: ImageRecord, *, side: int = SIDE) -> str:
@@ -36,11 +33,7 @@ def picture_html(image: ImageRecord, *, side: int = SIDE) -> str:
         assert found.data is not None
         header = read_header(found.data)
         found = replace(found, media_type=header.media_type, width=header.width, height=header.height)
-        try:
-            found = resize(found, 2 * side)
-        except MissingDependency:
-            if image.bytes > WHOLE_BYTES:
-                return f"<p>an image of {image.bytes:,} bytes: pip install 'peakbench[data]' shrinks it to be shown</p>"
+        found = resize(found, 2 * side)
     except ImageError as error:
         return f"<p>not shown: {html.escape(str(error)[:500])}</p>"
     label = f"{image.label}, " if image.label else ""

@@ -46,15 +46,6 @@ class Thumbnail:
     note: str | None = None
 
 
-def available() -> bool:
-    """Whether thumbnails can be made: Pillow is installed (the extra ``data``)."""
-    try:
-        import PIL.Image  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
 def thumbnails(
     records: Iterable[ImageRecord],
     folder: Path | None,
@@ -77,7 +68,6 @@ def thumbnails(
     known: dict[tuple[str | None, str | None], Thumbnail] = {}
     waiting = iter(records)
     made = 0
-    usable = available()
     with ThreadPoolExecutor(_WORKERS) as workers:
         while batch := list(islice(waiting, _AHEAD)):
             fresh = {
@@ -85,13 +75,13 @@ def thumbnails(
                 for record in batch
                 if record.path is not None and record.sha256 is not None and _key(record) not in known
             }
-            chosen = list(fresh.values())[: max(0, most - made)] if usable else []
+            chosen = list(fresh.values())[: max(0, most - made)]
             made += len(chosen)
             for record, picture in zip(chosen, workers.map(_made, chosen), strict=True):
                 assert record.sha256 is not None
                 known[_key(record)] = picture if isinstance(picture, Thumbnail) else shelf.keep(record.sha256, picture)
             for record in batch:
-                yield known.get(_key(record)) or Thumbnail(None, _why_none(record, usable=usable, most=most))
+                yield known.get(_key(record)) or Thumbnail(None, _why_none(record, most))
     shelf.tidy()
 
 
@@ -100,13 +90,11 @@ def _key(record: ImageRecord) -> tuple[str | None, str | None]:
     return record.sha256, record.path
 
 
-def _why_none(record: ImageRecord, *, usable: bool, most: int) -> str:
+def _why_none(record: ImageRecord, most: int) -> str:
     if record.url is not None:
         return "an image by URL: only the server saw it"
     if record.path is None:
         return "an image inside the data set, which the run does not keep"
-    if not usable:
-        return "no thumbnail: Pillow is not installed (pip install 'peakbench[data]')"
     return f"no thumbnail: only the first {most:,} images have one"
 
 
