@@ -12,8 +12,9 @@ Parsing, null list, comparators and weights are those of ``peakbench run``, so w
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -140,31 +141,39 @@ class Reward:
             raise ValueError(f"{len(texts)} texts for {len(references)} references")
         self._check(references)
         found = [parse(text, keys=self._keys) for text in texts]
-        rows = [row for row, parsed in enumerate(found) if self._passes(parsed)]
-        parts = [self._nothing(parsed, text) for parsed, text in zip(found, texts, strict=True)]
-        if not rows:
-            return parts
-        predictions = [Prediction("", 0, found[row].state, found[row].value) for row in rows]
-        read: Bools = np.ones(len(rows), dtype=np.bool_)
-        cells = self._cells.build(predictions, [references[row] for row in rows], read)
+        passed = [self._passes(parsed) for parsed in found]
+        paid = iter(self._paid(list(compress(found, passed)), list(compress(references, passed))))
+        return [
+            next(paid) if ok else self._unpaid(parsed, text)
+            for parsed, text, ok in zip(found, texts, passed, strict=True)
+        ]
+
+    def _paid(self, found: Sequence[Parsed], references: Sequence[Reference]) -> Iterator[RewardParts]:
+        """Yield what the answers earn that have passed the gate."""
+        if not found:
+            return
+        predictions = [Prediction("", 0, parsed.state, parsed.value) for parsed in found]
+        read: Bools = np.ones(len(found), dtype=np.bool_)
+        cells = self._cells.build(predictions, references, read)
         counted = cells.pairs != _LEFT_OUT
         contents = _weighted_mean(cells.scores, counted, cells.weights).tolist()
-        scores, masks = cells.scores.tolist(), counted.tolist()
-        for at, row in enumerate(rows):
-            parsed = found[row]
+        for parsed, content, scores, kept in zip(found, contents, cells.scores.tolist(), counted.tolist(), strict=True):
             assert parsed.value is not None
-            structure, content = self._structure(parsed.value, parsed.duplicates), contents[at]
-            parts[row] = RewardParts(
+            structure = self._structure(parsed.value, parsed.duplicates)
+            yield RewardParts(
                 total=self.structure * structure + self.content * content,
                 json=True,
                 structure=structure,
                 content=content,
-                fields={
-                    name: score for name, score, kept in zip(cells.names, scores[at], masks[at], strict=True) if kept
-                },
+                fields=dict(compress(zip(cells.names, scores, strict=True), kept)),
                 problem=parsed.problem.reason if parsed.problem else None,
             )
-        return parts
+
+    def _unpaid(self, parsed: Parsed, text: str | None) -> RewardParts:
+        """Return what an answer earns that no layer pays; an object with none of the keys may have passed the gate."""
+        passed = parsed.state == "off_schema" and (self.extract or _is_json(text))
+        problem = OTHER_TEXT if parsed.state == "extracted" else parsed.problem.reason if parsed.problem else None
+        return RewardParts(0.0, passed, 0.0, 0.0, {}, problem)
 
     def _check(self, references: Sequence[Reference]) -> None:
         wrong = [
@@ -181,20 +190,15 @@ class Reward:
     def _passes(self, parsed: Parsed) -> bool:
         return parsed.state == "strict" or (self.extract and parsed.state == "extracted")
 
-    def _nothing(self, parsed: Parsed, text: str | None) -> RewardParts:
-        """Return what an answer earns that no layer pays; an object with none of the keys may have passed the gate."""
-        passed = parsed.state == "off_schema" and (self.extract or _is_json(text))
-        problem = OTHER_TEXT if parsed.state == "extracted" else parsed.problem.reason if parsed.problem else None
-        return RewardParts(0.0, passed, 0.0, 0.0, {}, problem)
-
     def _structure(self, value: Mapping[str, JSONValue], duplicates: int) -> float:
         known = fitting = 0
-        for name, kind in self._kinds.items():
-            if name in value:
+        for name, item in value.items():
+            kind = self._kinds.get(name)
+            if kind is not None:
                 known += 1
-                fitting += kind.fits(value[name])
-            else:
-                fitting += kind.optional
+                fitting += item is None or kind.fits(item)
+        if known < len(self._kinds):
+            fitting += sum(kind.optional for name, kind in self._kinds.items() if name not in value)
         return fitting / (len(self._kinds) + len(value) - known + duplicates)
 
 
@@ -212,8 +216,6 @@ class _Kind:
         return cls(_KINDS[one.type], many, one.optional)
 
     def fits(self, value: JSONValue) -> bool:
-        if value is None:
-            return True
         if self.many:
             return type(value) is list and all(type(item) in self.types for item in value)
         return type(value) in self.types  # not isinstance: a boolean is no number here
