@@ -140,6 +140,9 @@ def test_what_steers_an_answer_reaches_the_model(client, model):
     )
     assert (model.asked[1].sampling.temperature, model.asked[1].sampling.max_tokens) == (1.0, 3)
     assert model.asked[1].sampling.schema == {"type": "object"}
+    client.chat.completions.create(model="fake", messages=said(), max_tokens=5000)
+    client.chat.completions.create(model="fake", messages=said())
+    assert [prompt.sampling.max_tokens for prompt in model.asked[2:]] == [998, 998]  # what the context leaves
 
 
 def test_several_completions_and_the_token_limit(client):

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -240,7 +241,12 @@ class Server:
                 f"{tokens} input tokens. Please reduce the length of the input messages.",
                 param="input_tokens",
             )
-        return asked, model, tokens
+        # an answer never gets longer than the context leaves, so a limit beyond that is one that it cannot reach: vLLM
+        # refuses such a request, and with a small model would refuse what most clients send
+        sampling = asked.prompt.sampling
+        most = min(sampling.max_tokens or model.context, model.context - tokens)
+        prompt = replace(asked.prompt, sampling=replace(sampling, max_tokens=most))
+        return replace(asked, prompt=prompt), model, tokens
 
     async def _stream(self, request: web.Request, asked: Asked, answer: Answer) -> web.StreamResponse:
         from aiohttp import web
