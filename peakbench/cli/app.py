@@ -36,7 +36,7 @@ COMMANDS = {
     "data": ("peakbench.cli.data:data", "Check a data set: every image is decoded."),
     "task": ("peakbench.cli.task:task", "List, show and write tasks."),
     "weights": ("peakbench.cli.weights:weights", "List, fetch and verify the models that metrics use."),
-    "serve": ("peakbench.cli.serve:serve", "Serve small readers of garments on this machine, behind the OpenAI API."),
+    "serve": ("peakbench.cli.serve:serve", "Serve a small reader behind the OpenAI API."),
     "plugins": ("peakbench.cli.plugins:plugins", "Show what is plugged in, and what is broken."),
     "config": ("peakbench.cli.config:config", "Show the settings in force and where each came from."),
     "completion": ("peakbench.cli.completion:completion", "Print the completion script of a shell."),

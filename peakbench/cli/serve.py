@@ -24,7 +24,7 @@ from peakbench.cli.base import Command, say
     "--max-batch", type=click.IntRange(1, 256), default=16, show_default=True, help="Answer so many at once, at most."
 )
 def serve(*, models: tuple[str, ...], port: int, host: str, max_batch: int) -> None:
-    """Serve small readers of garments on this machine, behind the OpenAI API.
+    """Serve a small reader, or several, behind the OpenAI API on this machine.
 
     MODEL is the name of a reader that ships (default: reader), FOLDER one that a recipe exported. It answers
     /v1/chat/completions and /v1/models, and counts at /metrics. Ctrl-C ends it.
