@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from sys import modules
 from typing import Any
@@ -124,8 +125,18 @@ def peakbench_readers() -> Iterable[Reader]:
 
 @hookimpl
 def peakbench_endpoints() -> Iterable[EndpointProvider]:
-    """Return the endpoint that replays recorded answers."""
+    """Return the reader that ships, and the endpoint that replays recorded answers."""
     return [
+        EndpointProvider(
+            name="reader",
+            open=_reader,
+            description="A small trained model inside the package, served on this machine.",
+            data="synthetic:garments?n=100&seed=7&split=test",
+            task="garment",
+            notice="A small model that was trained on drawn garments is asked about drawn garments that it has not "
+            "seen, on this machine; its scores say nothing about photos. Name your own server with --endpoint and "
+            "--model.",
+        ),
         EndpointProvider(
             name="recorded",
             open=_recorded,
@@ -134,7 +145,7 @@ def peakbench_endpoints() -> Iterable[EndpointProvider]:
             task="garment",
             notice="No model is asked: recorded answers to a small data set inside the package are replayed "
             "by a scripted endpoint on this machine. Name your own server with --endpoint and --model.",
-        )
+        ),
     ]
 
 
@@ -150,6 +161,15 @@ def peakbench_destinations() -> Iterable[Destination]:
         Destination("otlp", otlp.send, (), "OpenTelemetry spans, sent over HTTP to otlp:URL"),
         Destination("otlp-file", otlp.write, (".otlp.jsonl",), "OpenTelemetry spans in a file (OTLP, JSON)"),
     ]
+
+
+@contextmanager
+def _reader() -> Iterator[Endpoint]:
+    from peakbench.reader import open_reader, reader_names
+    from peakbench.serving import LazyModel, Server
+
+    with Server([LazyModel(name, partial(open_reader, name)) for name in reader_names()]) as server:
+        yield server.endpoint(model="reader")
 
 
 @contextmanager

@@ -504,3 +504,23 @@ def test_peakbench_asks_it(tmp_path, server, model, transport, stream):
     assert (samples["total"], samples["failed"]) == (24, 0)
     assert sum(model.batches) == 24
     assert all(len(prompt.images) == 1 for prompt in model.asked)
+
+
+def test_the_endpoint_reader_serves_what_ships_for_a_run_and_no_longer(tmp_path, monkeypatch):
+    opened = []
+
+    def open_reader(name):
+        opened.append(name)
+        return Fake(name)
+
+    monkeypatch.setattr("peakbench.reader.open_reader", open_reader)
+    monkeypatch.setattr("peakbench.reader.reader_names", lambda: ("reader", "reader-int8"))
+    data = DEMO / "samples.jsonl"
+    threads = threading.active_count()
+    first = peakbench.run(data, endpoint="reader", out=tmp_path / "one", limit=2, resamples=20)
+    second = peakbench.run(data, endpoint="reader", model="reader-int8", out=tmp_path / "two", limit=2, resamples=20)
+    assert [run.record.model for run in (first, second)] == ["reader", "reader-int8"]
+    assert {run.record.endpoint.provider for run in (first, second)} == {"reader"}
+    assert [run.summary["samples"]["failed"] for run in (first, second)] == [0, 0]
+    assert opened == ["reader", "reader-int8"]  # each when it is asked, and no other
+    assert threading.active_count() == threads
