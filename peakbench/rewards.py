@@ -119,7 +119,7 @@ class Reward:
         self._keys = frozenset(self.task.keys)
         scoring = registry.build(["weighted_score"], self.task, tools)[-1].info.signature
         gate = "extract" if extract else "strict"
-        self.signature = f"reward|v{VERSION}|gate:{gate}|structure:{structure:g}|content:{content:g}|of:{scoring}"
+        self.signature = f"reward|v{VERSION}|gate:{gate}|structure:{structure:.12g}|content:{content:.12g}|of:{scoring}"
         """Names everything that changes a reward."""
 
     def __call__(self, text: str | None, reference: Reference) -> RewardParts:
@@ -161,7 +161,7 @@ class Reward:
             assert parsed.value is not None
             structure = self._structure(parsed.value, parsed.duplicates)
             yield RewardParts(
-                total=self.structure * structure + self.content * content,
+                total=min(1.0, self.structure * structure + self.content * content),
                 json=True,
                 structure=structure,
                 content=content,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from peakbench.rewards import Reward, RewardParts
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "garment_photos"
 DEMO = Path(pb.__file__).parent / "data" / "demo"
+PAGE = (Path(__file__).parents[1] / "docs" / "rewards.md").read_text(encoding="utf-8")
 
 # Weights of the garment task: type 2.5, defect_type 2, brand 1.5, size 1.5, the other five 1.
 REFERENCE: dict[str, Any] = {
@@ -316,6 +318,22 @@ def test_the_annotators_earn_what_the_benchmark_scores(name: str, tmp_path: Path
     benchmark(PHOTOS / "samples.jsonl", PHOTOS / f"annotator_{name}.jsonl", tmp_path / "run")
 
 
+@pytest.mark.skipif(not PHOTOS.exists(), reason="../shared/data/garment_photos is not there")
+def test_the_page_says_what_real_photos_earn() -> None:
+    lines = (PHOTOS / "samples.jsonl").read_text("utf-8").splitlines()
+    references = {one["id"]: one["reference"] for one in map(json.loads, lines)}
+    nulls = REWARD.batch([json.dumps(dict.fromkeys(REFERENCE))] * len(references), list(references.values()))
+    majority = {"type": "shirt", "color": "black", "pattern": "solid", "closure": "pullover"}
+    most = REWARD.batch([json.dumps(dict.fromkeys(REFERENCE) | majority)] * len(references), list(references.values()))
+    earned = [sum(one.content for one in parts) / len(parts) for parts in (nulls, most)]
+    for name in "ab":
+        given = map(json.loads, (PHOTOS / f"annotator_{name}.jsonl").read_text("utf-8").splitlines())
+        parts = [score(one["response"], references[one["id"]]) for one in given]
+        earned.append(sum(one.content for one in parts) / len(references))
+    assert [f"{one:.2f}" for one in earned] == ["0.00", "0.16", "0.96", "0.97"]
+    assert "content is 0.00 and 0.16; that of two careful annotators is 0.96 and 0.97" in PAGE
+
+
 def test_another_task_is_scored_by_its_own_comparators(tmp_path: Path) -> None:
     fields = {"price": {"type": "number", "weight": 3, "comparator": {"kind": "numeric", "absolute": 0.1}}, "name": {}}
     task = pb.Task.model_validate({"id": "shop", "prompt": {"user": "?"}, "fields": fields, "null_values": ["??"]})
@@ -459,3 +477,25 @@ def test_hostile_texts_take_bounded_time() -> None:
         begun = time.process_time()
         assert reward(text, REFERENCE).total < 0.5
         assert time.process_time() - begun < 5.0, text[:40]
+
+
+# -- the page ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_hacks_earn() -> None:
+    shown = re.findall(r"^\| (.+?) \| (\d\.\d\d) \| (\d\.\d\d) \| (\d\.\d\d) \|$", PAGE, re.M)
+    made = {"the right one": ANSWER} | {name: text for name, (text, _, _) in HACKS.items()}
+    parts = {name: score(text) for name, text in made.items()}
+    earned = [(name, *(f"{x:.2f}" for x in (one.structure, one.content, one.total))) for name, one in parts.items()]
+    assert shown == earned
+
+
+def test_code_on_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+    exec(compile(first, "rewards.md", "exec"), {})
+    # By hand: the type 2.5 and the size 1.5 are right, the color 1 is not; four of nine keys are there.
+    assert "{'type': 1.0, 'color': 0.0, 'size': 1.0} None" in capsys.readouterr().out
+    names: dict[str, Any] = {}
+    exec(compile(second, "rewards.md", "exec"), names)
+    completions = [[{"role": "assistant", "content": text}] for text in (ANSWER, "A t-shirt.")]
+    assert names["reward_function"](["?", "?"], completions, [REFERENCE, REFERENCE], split=["a", "b"]) == [1.0, 0.0]
