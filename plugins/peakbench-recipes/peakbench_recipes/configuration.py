@@ -151,6 +151,8 @@ class RecipeConfig(Settings):
     @model_validator(mode="after")
     def _stages_fit(self) -> RecipeConfig:
         known: list[str] = []
+        if any(stage.name == "start" for stage in self.stages):
+            raise ValueError("no stage can be named 'start': it is the folder of the model before the first")
         for stage in self.stages:
             if stage.name in known:
                 raise ValueError(f"two stages are named '{stage.name}': give one a 'name' of its own")

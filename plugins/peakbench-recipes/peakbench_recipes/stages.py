@@ -106,6 +106,7 @@ class StageKind:
         needs: what the stage would need in full.
         base: makes the checkpoint of the model before any training, in ``context.folder``, so that it can be measured;
             None where there is no model before (a stage that trains from scratch).
+        pretrains: what it makes is a base model: not named among the training stages of a model's lineage.
         export: ``(checkpoint, form, target)`` writes a checkpoint in a form for use elsewhere; ``forms``: which it
             can, ``folder`` (a copy of the checkpoint) is always there.
     """
@@ -117,6 +118,7 @@ class StageKind:
     serve: Callable[[Path], ServedModel]
     needs: Callable[[Any], Needs] = lambda config: Needs()
     base: Callable[[StageContext], Path] | None = None
+    pretrains: bool = False
     export: Callable[[Path, str, Path], Path] | None = None
     forms: tuple[str, ...] = ()
 
