@@ -19,6 +19,8 @@ SCRIPTS = {
     # By hand. weighted: p1 1; p2 (2.5 + 1.5 * 10/11) / 6.5 = 0.5944, "levis" being 10/11 of "levi's"; p3 0; mean 0.531.
     # valued F1: correct values 3 + 2, one wrong, omitted one in p2 and two in p3: 10 / (10 + 2 + 3) = 0.667.
     "score_answers.py": ["weighted_score   0.531", "valued_f1        0.667", "p3 unparseable type unread"],
+    # By hand: brand 2 * 6 / 14 = 0.857, content (2.5 + 4 + 1.5 * 0.857) / (9 + 1.5) = 0.741, structure 9 of 10 keys.
+    "reward.py": ["total 0.773 = 0.2 x structure 0.900 + 0.8 x content 0.741", "0.86 x 1.5", "truncated_object"],
     "own_metric.py": ["same_length|v1|null:default", "all_null 0.000"],
 }
 
