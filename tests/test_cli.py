@@ -20,6 +20,7 @@ from peakbench.cli.app import COMMANDS
 from peakbench.testing import Reply, ScriptedEndpoint
 
 DEMO = Path(__file__).parent.parent / "peakbench" / "data" / "demo"
+RECORDED = ("--endpoint", "recorded")
 ANSWER = json.dumps(
     {"type": "dress", "color": "red", "pattern": None, "neckline": None, "sleeve_length": None, "closure": None}
     | {"brand": None, "size": None, "defect_type": None}
@@ -60,8 +61,8 @@ def data(tmp_path):
     return folder / "eval.jsonl"
 
 
-def test_run_without_arguments_says_plainly_that_no_model_is_asked(peakbench, tmp_path):
-    done = peakbench("run")
+def test_a_run_of_recorded_answers_says_plainly_that_no_model_is_asked(peakbench, tmp_path):
+    done = peakbench("run", *RECORDED)
     assert done.code == 0
     assert done.err.startswith("No model is asked: recorded answers")
     assert "recorded on demo" in done.out
@@ -73,16 +74,16 @@ def test_run_without_arguments_says_plainly_that_no_model_is_asked(peakbench, tm
 
 
 def test_json_has_the_summary_on_stdout_and_nothing_else(peakbench, tmp_path):
-    done = peakbench("run", "--out", "r", "--limit", 2, "--json")
+    done = peakbench("run", *RECORDED, "--out", "r", "--limit", 2, "--json")
     assert done.code == 0
     assert json.loads(done.out) == json.loads((tmp_path / "r" / "summary.json").read_text())
-    quiet = peakbench("run", "--out", "q", "--limit", 2, "--json", "--quiet")
+    quiet = peakbench("run", *RECORDED, "--out", "q", "--limit", 2, "--json", "--quiet")
     assert quiet.err == ""
     assert json.loads(quiet.out)["samples"]["total"] == 2
 
 
 def test_show_score_and_sample_read_the_run_back(peakbench, data):
-    assert peakbench("run", "--out", "r", "--limit", 3).code == 0
+    assert peakbench("run", *RECORDED, "--out", "r", "--limit", 3).code == 0
     assert "recorded on demo" in peakbench("show", "r").out
     assert "| metric |" in peakbench("show", "r", "--format", "markdown").out
     scored = peakbench("score", "r", "--metrics", "bleu,chrf", "--json")
@@ -220,7 +221,8 @@ def test_without_references_one_line_stands_for_two_tables_of_dashes(peakbench, 
 
 
 def test_scoring_with_fewer_metrics_says_which_are_gone(peakbench):
-    assert peakbench("run", "--out", "r", "--limit", 3, "--metrics", "bleu,chrf,structured_match").code == 0
+    metrics = ("--metrics", "bleu,chrf,structured_match")
+    assert peakbench("run", *RECORDED, "--out", "r", "--limit", 3, *metrics).code == 0
     done = peakbench("score", "r", "--metrics", "bleu", "--json")
     (line,) = (line for line in done.err.splitlines() if "gone" in line)
     assert line.endswith("gone until the run is scored again: chrf, structured_match")
@@ -297,14 +299,14 @@ def test_a_mistake_is_exit_code_2_with_the_next_step_and_no_traceback(peakbench,
 
 
 def test_an_existing_run_is_not_overwritten(peakbench):
-    assert peakbench("run", "--out", "r", "--limit", 1, "--quiet").code == 0
-    done = peakbench("run", "--out", "r", "--limit", 1)
+    assert peakbench("run", *RECORDED, "--out", "r", "--limit", 1, "--quiet").code == 0
+    done = peakbench("run", *RECORDED, "--out", "r", "--limit", 1)
     assert done.code == 2
     assert "--resume" in done.err
 
 
 def test_a_resumed_run_that_would_ask_something_else_is_refused(peakbench):
-    assert peakbench("run", "--out", "r", "--limit", 2, "--quiet").code == 0
+    assert peakbench("run", *RECORDED, "--out", "r", "--limit", 2, "--quiet").code == 0
     done = peakbench("run", "--out", "r", "--resume", "--temperature", "0.7")
     assert done.code == 2
     assert "temperature: was 0.0, now 0.7" in done.err

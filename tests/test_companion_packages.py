@@ -54,7 +54,8 @@ def test_without_the_service_the_install_command_is_named(environment: Any, pack
     code = (
         "import tempfile, peakbench as pb\n"
         "from peakbench.api.exports import export\n"
-        "run = pb.run(limit=2, resamples=10, metrics=['weighted_score'], out=tempfile.mkdtemp() + '/r')\n"
+        "out = tempfile.mkdtemp() + '/r'\n"
+        "run = pb.run(endpoint='recorded', limit=2, resamples=10, metrics=['weighted_score'], out=out)\n"
         "try:\n"
         f"    export(run, '{module}:x')\n"
         "except pb.InputError as error:\n"

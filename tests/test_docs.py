@@ -149,7 +149,12 @@ def test_marked_files_can_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (definitions,) = blocks(DOCS / "metrics.md", "json")
     (tmp_path / "my_metrics.json").write_text(definitions, encoding="utf-8")
     run = peakbench.run(
-        definitions=[tmp_path / "my_metrics.json"], metrics=["rouge_l_raw"], out=tmp_path / "run", limit=2, resamples=10
+        endpoint="recorded",
+        definitions=[tmp_path / "my_metrics.json"],
+        metrics=["rouge_l_raw"],
+        limit=2,
+        resamples=10,
+        out=tmp_path / "run",
     )
     assert "|view:raw|" in run.summary["metrics"]["rouge_l_raw"]["signature"]
 

@@ -60,7 +60,7 @@ ENCODER, ENTAILER = Digests(), Sure()
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recorded answers to the data set inside the package."""
     path = tmp_path_factory.mktemp("runs") / "demo"
-    pb.run(out=path, resamples=20)
+    pb.run(endpoint="recorded", out=path, resamples=20)
     return path
 
 

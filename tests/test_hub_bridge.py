@@ -27,7 +27,7 @@ CARD = "---\nlicense: mit\n---\n# A model of mine\n"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "first"
-    peakbench.run(out=str(folder), limit=12, resamples=200)
+    peakbench.run(endpoint="recorded", out=str(folder), limit=12, resamples=200)
     return folder
 
 

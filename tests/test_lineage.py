@@ -196,8 +196,9 @@ def test_the_command_line_says_it_and_resuming_repeats_it(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "peakbench.toml").write_text('[run]\nfamily = "Another"\n')
     said = ["--family", "Own", "--parameters", "8b", "--training", "sft+NVFP4", "--model-version", "v9"]
-    assert main(["run", "--limit", "2", "--out", "base", "-q"]) == 0
-    assert main(["run", "--limit", "2", "--out", "new", "-q", *said, "--base-run", "base"]) == 0
+    short = ["run", "--endpoint", "recorded", "--limit", "2", "-q"]
+    assert main([*short, "--out", "base"]) == 0
+    assert main([*short, "--out", "new", *said, "--base-run", "base"]) == 0
     kept = RunDirectory.open("new").run.lineage
     assert kept == LineageRecord(
         family="Own", parameters="8B", training=("SFT",), quantization="NVFP4", version="v9", base_run="../base"

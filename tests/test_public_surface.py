@@ -58,11 +58,11 @@ def test_import_loads_nothing_heavy() -> None:
 
 
 def test_the_core_loads_no_heavy_library() -> None:
-    """A whole run over the embedded data loads neither torch, transformers, nltk, pandas nor openai."""
+    """A whole run over recorded answers loads neither torch, transformers, nltk, pandas nor openai."""
     heavy = ["torch", "transformers", "nltk", "pandas", "openai", "sentence_transformers", "PIL"]
     code = (
         "import sys, tempfile, peakbench\n"
-        "peakbench.run(out=tempfile.mkdtemp() + '/r', limit=2, resamples=10)\n"
+        "peakbench.run(endpoint='recorded', out=tempfile.mkdtemp() + '/r', limit=2, resamples=10)\n"
         f"print([m for m in {heavy!r} if m in sys.modules])"
     )
     out = subprocess.run(

@@ -138,7 +138,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
     for name, limit in (("a", 12), ("b", 12)):
-        peakbench.run(out=folder / name, limit=limit, resamples=100, metrics=["weighted_score", "json_parse_rate"])
+        metrics = ["weighted_score", "json_parse_rate"]
+        peakbench.run(endpoint="recorded", out=folder / name, limit=limit, resamples=100, metrics=metrics)
     return folder
 
 
@@ -379,7 +380,7 @@ def test_a_run_writes_its_page_and_never_fails_for_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = ["--limit", "3", "--metrics", "weighted_score"]
+    asked = ["--endpoint", "recorded", "--limit", "3", "--metrics", "weighted_score"]
     assert main(["run", "--out", "a", *asked]) == 0
     assert "report: a/report.html" in capsys.readouterr().err
     assert Path("a/report.html").is_file()

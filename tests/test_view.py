@@ -32,6 +32,7 @@ from peakbench.viewer.rows import key_of
 from peakbench.viewer.server import Viewer
 
 TOKEN = "a-token-of-a-test"
+METRICS = ["weighted_score", "json_parse_rate"]
 ANSWER = json.dumps({"type": "shirt", "color": "navy"})
 
 
@@ -40,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three runs of the embedded data: two finished, one that was ended in the middle."""
     folder = tmp_path_factory.mktemp("runs")
     for name in ("one", "two"):
-        pb.run(out=folder / name, limit=6, resamples=50, metrics=["weighted_score", "json_parse_rate"])
+        pb.run(endpoint="recorded", out=folder / name, limit=6, resamples=50, metrics=METRICS)
     shutil.copytree(folder / "two", folder / "cut")
     unfinish(folder / "cut", lines=4)
     return folder

@@ -76,7 +76,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     for place, name in enumerate(HOSTILE):
         run = folder / f"run{place}"
-        pb.run(out=run, limit=4, resamples=50, metrics=["weighted_score", "json_parse_rate"])
+        pb.run(endpoint="recorded", out=run, limit=4, resamples=50, metrics=["weighted_score", "json_parse_rate"])
         record = json.loads((run / "run.json").read_text())
         record["model"] = record["data"]["name"] = name
         record["created_at"] = f"2026-01-0{place + 1}T00:00:00+00:00"

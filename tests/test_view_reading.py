@@ -26,7 +26,7 @@ ANSWER = json.dumps({"type": "shirt", "color": "navy"})
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the embedded data, and one that was ended in the middle."""
     folder = tmp_path_factory.mktemp("runs")
-    pb.run(out=folder / "one", limit=6, resamples=50, metrics=["weighted_score"])
+    pb.run(endpoint="recorded", out=folder / "one", limit=6, resamples=50, metrics=["weighted_score"])
     shutil.copytree(folder / "one", folder / "cut")
     for name in ("summary.json", "scores.jsonl"):
         (folder / "cut" / name).unlink()
