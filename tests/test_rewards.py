@@ -393,7 +393,7 @@ def test_lengths_must_agree() -> None:
         REWARD.batch([ANSWER], [REFERENCE, REFERENCE])
 
 
-# -- properties --------------------------------------------------------------------------------------------------------
+# -- properties, and cost ----------------------------------------------------------------------------------------------
 
 VALUES: dict[str, list[str | None]] = {
     "type": ["t-shirt", "tee", "dress", "jeans", None],
@@ -453,9 +453,6 @@ def test_mending_one_field_never_costs(answer: dict[str, Any], reference: dict[s
     if reference[name] is None:
         invented = REWARD(json.dumps({**answer, name: "anything"}), reference)
         assert invented.total <= REWARD(json.dumps({**answer, name: None}), reference).total
-
-
-# -- cost --------------------------------------------------------------------------------------------------------------
 
 
 def test_hostile_texts_take_bounded_time() -> None:
