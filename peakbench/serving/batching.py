@@ -37,7 +37,7 @@ class Batcher:
         self,
         *,
         max_batch: int = 16,
-        gather_s: float = 0.002,
+        gather_s: float = 0.005,
         on_batch: Callable[[int, Sequence[float]], None] | None = None,
     ) -> None:
         self._max_batch = max_batch
