@@ -213,7 +213,11 @@ class Grammar:
         properties = schema.get("properties") or {}
         required = schema.get("required") or []
         others = schema.get("additionalProperties", True)
-        if not isinstance(properties, Mapping) or not isinstance(required, list):
+        if (
+            not isinstance(properties, Mapping)
+            or not isinstance(required, list | tuple)
+            or not all(isinstance(key, str) for key in required)
+        ):
             raise PromptRefused(f"The schema cannot be kept: properties or required of {where}.")
         named: dict[str, Any] = {**properties, **{key: others for key in required if key not in properties}}
         if not named and others is not False:
@@ -276,4 +280,4 @@ def _fits(value: Any, kinds: Any) -> bool:
         "object": isinstance(value, Mapping),
         "array": isinstance(value, list),
     }
-    return any(own.get(kind, False) for kind in ([kinds] if isinstance(kinds, str) else kinds))
+    return any(own.get(str(kind), False) for kind in (kinds if isinstance(kinds, list) else [kinds]))
