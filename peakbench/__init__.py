@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     )
     from peakbench.records import Completion, Failure, ImageSource, Prediction, Request, Response, Sample, Sampling
     from peakbench.report.html.source import ReportSource
+    from peakbench.rewards import Reward, RewardParts
     from peakbench.runs import Run, SampleView
     from peakbench.sections import ReportSection, SectionHtml, SectionList, SectionTable, SectionText
     from peakbench.tasks import Task, TaskField
@@ -185,6 +186,10 @@ _ROOMS = {
         "Sampling",
     ),
     "report.html.source": ("ReportSource",),
+    "rewards": (
+        "Reward",
+        "RewardParts",
+    ),
     "runs": (
         "Run",
         "SampleView",
@@ -254,6 +259,8 @@ __all__ = [
     "ReportSource",
     "Request",
     "Response",
+    "Reward",
+    "RewardParts",
     "Run",
     "RunOptions",
     "Sample",

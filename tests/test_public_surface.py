@@ -19,7 +19,7 @@ PUBLIC = {
     "Failure", "Findings", "HubError", "HubRefused", "ImageError", "ImageSource", "InputError", "Leaderboard",
     "Lexicon", "Lineage", "Metric", "MetricInfo", "MetricKind", "MissingDependency", "NoParameters",
     "NotComparable", "Pairs", "PeakBenchError", "Plan", "PluginError", "Prediction", "Reader", "RegistryError",
-    "ReportSection", "ReportSource", "Request", "Response", "Run", "RunOptions", "Sample", "SampleView", "Sampling",
+    "ReportSection", "ReportSource", "Request", "Response", "Reward", "RewardParts", "Run", "RunOptions", "Sample", "SampleView", "Sampling",
     "ScoreTable", "Scores", "SectionHtml", "SectionList", "SectionTable", "SectionText", "Setting", "StoreError",
     "Task", "TaskError", "TaskField", "Tools", "Transport", "Verdict", "__version__", "arun", "compare",
     "confusion", "export", "gate", "hookimpl", "hub_plan", "hub_push", "hub_sync", "leaderboard",
