@@ -21,7 +21,7 @@ from peakbench.report.tables import Lines, Table, percent
 from peakbench_recipes.folder import START, RunFolder
 from peakbench_recipes.running import parent_of
 
-SHOWN = ("reward", "quality", "weighted_score", "structured_match", "all_correct", "json_parse_rate")
+SHOWN = ("reward", "weighted_score", "quality", "quality_lexical", "all_correct", "json_parse_rate")
 """Metrics of the table of stages, as far as the runs have them."""
 
 LEADING = ("reward", "weighted_score")
@@ -164,7 +164,7 @@ def comparison_page(found: StageComparison) -> list[Table | Lines]:
         if changed and (name in _leading(names) or name == "all_correct"):
             rows = [
                 [
-                    f"{one.first} > {label(one.recipe, one.second)}",
+                    f"{one.first} to {label(one.recipe, one.second)}",
                     points(change.value),
                     interval(change.low, change.high),
                     p_value(change.p),

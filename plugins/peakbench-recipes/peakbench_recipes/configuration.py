@@ -19,6 +19,10 @@ M = TypeVar("M", bound=BaseModel)
 Level = Literal["mixed", "easy", "medium", "hard"]
 
 
+METRICS = ("weighted_score", "structured_match", "valued_f1", "quality_lexical", "json_parse_rate")
+"""Metrics of an evaluation that need no model of their own: it is made after every stage."""
+
+
 class Settings(BaseModel):
     """A part of a recipe: unknown keys are refused, nothing changes once it is read."""
 
@@ -112,13 +116,14 @@ class StageConfig(Settings):
 class EvaluationConfig(Settings):
     """How each checkpoint is measured: a PeakBench run over the held-out split.
 
-    ``data``: as ``peakbench run`` takes it; ``limit``: its first samples only. ``metrics``: ``default``, ``all`` or
-    ids. ``before``: measure the model before the first stage too, where there is one.
+    ``data``: as ``peakbench run`` takes it; ``limit``: its first samples only. ``metrics``: ids, or ``default`` or
+    ``all`` of PeakBench's; ``reward`` and ``all_correct`` come with them wherever this package is installed.
+    ``before``: measure the model before the first stage too, where there is one.
     """
 
     data: str = "synthetic:garments?n=200&seed=7&split=validation"
     limit: int | None = Field(None, ge=1)
-    metrics: Literal["default", "all"] | tuple[str, ...] = "default"
+    metrics: Literal["default", "all"] | tuple[str, ...] = METRICS
     temperature: float = Field(0.0, ge=0)
     max_tokens: int = Field(512, ge=1)
     workers: int = Field(16, ge=1)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from peakbench_recipes.configuration import EvaluationConfig
 
 
+OURS = ("reward", "all_correct")
+"""Metrics that this package brings as a plugin of PeakBench."""
+
+
 class Named:
     """A served model under another name: that of its recipe and stage."""
 
@@ -64,8 +68,12 @@ def evaluate(
         InputError: the data or the metrics cannot be used.
         EndpointError: the model failed to answer.
     """
+    from peakbench.builtins import open_registry
     from peakbench.serving import Server
 
+    known = open_registry().ids
+    asked = [config.metrics] if isinstance(config.metrics, str) else [*config.metrics]
+    metrics = [*asked, *(one for one in OURS if one in known and one not in asked)]
     folder = Path(out)
     if folder.is_dir() and not (folder / "run.json").is_file():
         shutil.rmtree(folder)  # cut off before it was a run
@@ -79,7 +87,7 @@ def evaluate(
             out=folder,
             resume=folder.is_dir(),
             limit=config.limit,
-            metrics=config.metrics,
+            metrics=metrics,
             sampling=pb.Sampling(temperature=config.temperature, max_tokens=config.max_tokens),
             workers=config.workers,
             resamples=config.resamples,
