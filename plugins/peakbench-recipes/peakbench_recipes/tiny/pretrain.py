@@ -1,0 +1,119 @@
+"""From nothing to a base: the whole reader learns to describe a garment in prose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from peakbench.builtins import open_registry
+from torch import Tensor, nn
+
+from peakbench_recipes.stages import StageContext
+from peakbench_recipes.tiny.checkpoint import save_model
+from peakbench_recipes.tiny.configuration import PretrainConfig
+from peakbench_recipes.tiny.data import Batches, load_images, padded, phrases, pixels, varied
+from peakbench_recipes.tiny.model import Convolution, Reader, Sizes
+from peakbench_recipes.tiny.optimizer import Average, Muon
+from peakbench_recipes.tiny.tokens import END, PAD, TEXT, Tokenizer, answer, caption
+from peakbench_recipes.tiny.training import Timer, finished, held_out, one_thread, summary, train, update
+
+
+def pretrain(context: StageContext) -> Path:
+    """Train the base and return its checkpoint."""
+    one_thread()
+    if (done := finished(context)) is not None:
+        return done
+    config: PretrainConfig = context.config
+    torch.manual_seed(context.seed)
+    task = open_registry().task("garment")
+    said = phrases(task)
+    images = load_images(config.data, size=config.model.size, task=task)
+    tokenizer = Tokenizer.build(images.references, said)
+    captions = [[*tokenizer.encode(caption(one, said)), END] for one in images.references]
+    answers = [[TEXT, *tokenizer.encode(answer(one, task.keys)), END] for one in images.references]
+    context.say(f"{len(images)} images, {len(tokenizer.vocabulary)} tokens, captions up to {max(map(len, captions))}")
+
+    model = Reader(_sizes(config, len(tokenizer.vocabulary))).to(memory_format=torch.channels_last)
+    context.say(f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
+    parameters = list(model.parameters())
+    optimizers = _optimizers(model, config)
+    average = Average(model.named_parameters(), config.average)
+    batches = Batches(images, config.batch, config.steps, context.seed)
+    prompt = list(tokenizer.prompt)
+
+    def step(number: int, generator: torch.Generator) -> dict[str, float]:
+        model.train()
+        chosen = batches[number]
+        shown = varied(
+            torch.from_numpy(images.pixels[chosen]),
+            shift=config.shift,
+            contrast=config.contrast,
+            brightness=config.brightness,
+            generator=generator,
+        )
+        target = padded([captions[place] for place in chosen], PAD)
+        ids = torch.cat([torch.tensor([prompt] * len(chosen)), target], 1)
+        logits = model(ids[:, :-1], model.see(shown))[:, len(prompt) - 1 :]
+        loss = total = cross_entropy(logits, target)
+        if config.text:
+            text = padded([answers[place] for place in _texts(len(images), config.text, context.seed, number)], PAD)
+            total = loss + 0.25 * cross_entropy(model(text[:, :-1]), text[:, 1:])
+        norm = update(total, parameters, optimizers, config.clip)
+        average.update(model.named_parameters(), number)
+        return {"loss": float(loss), "gradient": norm}
+
+    parts = {"weights": (model.state_dict, model.load_state_dict), "average": (lambda: average.values, average.restore)}
+    seconds = train(context, step, optimizers, parts, Timer())
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(average.values[name])
+    _settle(model, images.pixels[: 64 * 12])
+    measured = held_out(context, model, tokenizer, structured=False)
+    training = {**summary(context, seconds, images), "validation": measured}
+    return save_model(context.folder / "checkpoint", model, tokenizer, adapter=None, training=training)
+
+
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean over the tokens that are no padding."""
+    return F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=PAD)
+
+
+def _sizes(config: PretrainConfig, vocabulary: int) -> Sizes:
+    given = config.model
+    stem = tuple(Convolution(**step.model_dump()) for step in given.stem)
+    return Sizes(vocabulary, given.width, given.heads, given.blocks, stem, given.size, given.answer)
+
+
+def _optimizers(model: Reader, config: PretrainConfig) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside; AdamW for what meets pixels or tokens, and for vectors."""
+    outside = ("stem.0.weight", "embedding.weight", "position")
+    inside = [p for name, p in model.named_parameters() if p.ndim >= 2 and name not in outside]
+    known = {id(parameter) for parameter in inside}
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    decay = config.weight_decay
+    return [
+        torch.optim.AdamW(rest, config.lr, betas=(0.9, 0.98), weight_decay=decay),
+        Muon(inside, config.muon_lr, weight_decay=decay),
+    ]
+
+
+def _texts(total: int, count: int, seed: int, step: int) -> list[int]:
+    return np.random.default_rng((seed, step, 1)).integers(0, total, count).tolist()
+
+
+@torch.no_grad()
+def _settle(model: Reader, images: np.ndarray) -> None:
+    """Batch statistics of the averaged weights: those kept in training belong to other weights."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # the plain mean over batches
+    for first in range(0, len(images), 64):
+        model.see(pixels(torch.from_numpy(images[first : first + 64])))
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.1
+    model.eval()
