@@ -36,7 +36,7 @@ class FlorenceConfig(StageConfig):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     rank: Annotated[int, Field(ge=1)] = 16
-    alpha: Annotated[float, Field(gt=0)] = 32.0
+    alpha: Annotated[int, Field(ge=1)] = 32
     dropout: Share = 0.05
     max_target: Annotated[int, Field(ge=8)] = 512
     save_every: Annotated[int, Field(ge=1)] = 50

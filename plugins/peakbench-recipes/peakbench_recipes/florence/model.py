@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -66,13 +66,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 def starting_checkpoint(config: FlorenceConfig, previous: Path | None) -> tuple[Checkpoint, Path | None]:
     """Return what a stage starts from, and the folder of the adapters that it goes on with, if any."""
-    asked = {"prompt": config.prompt, "max_target": config.max_target}
     if previous is None:
-        base = Path(config.model)
-        name = str(base.resolve()) if base.is_dir() else config.model
-        return Checkpoint(name, config.revision, **asked, adapter=False), None
-    found = read_checkpoint(previous)
-    return Checkpoint(found.base, found.revision, **asked, adapter=False), previous if found.adapter else None
+        folder = Path(config.model)
+        found = Checkpoint(str(folder.resolve()) if folder.is_dir() else config.model, config.revision, adapter=False)
+    else:
+        found = read_checkpoint(previous)
+    start = replace(found, prompt=config.prompt, max_target=config.max_target, adapter=False)
+    return start, previous if found.adapter else None
 
 
 def load_processor(checkpoint: Checkpoint) -> Any:
