@@ -66,7 +66,7 @@ def list_recipes(as_json: bool) -> None:
     _write(table, Lines(["peakbench recipe show NAME"], kind="note"))
 
 
-@recipe.command()
+@recipe.command(short_help="Show a recipe in full, or how far a run is.")
 @click.argument("name")
 @set_option
 @seed_option
@@ -144,7 +144,7 @@ def run(
     _write(*_measured([folder]))
 
 
-@recipe.command()
+@recipe.command(short_help="Write a checkpoint for use elsewhere.")
 @click.argument("folder", type=click.Path())
 @click.option("--out", required=True, type=click.Path(), help="The folder to write.")
 @click.option("--stage", metavar="NAME", help="Which checkpoint. [default: of the last trained stage]")
@@ -157,7 +157,7 @@ def export(folder: str, out: str, stage: str | None, form: str) -> None:
     click.echo(str(exported(RunFolder.open(folder), out, stage=stage, form=form)))
 
 
-@recipe.command()
+@recipe.command(short_help="What each stage added, paired.")
 @click.argument("folders", type=click.Path(), nargs=-1, required=True)
 @click.option("--metrics", metavar="IDS", help="These metrics, separated by commas.")
 @click.option("--resamples", type=click.IntRange(1), default=2000, show_default=True, help="Of the intervals.")

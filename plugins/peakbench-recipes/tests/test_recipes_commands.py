@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import peakbench as pb
 import pytest
 from peakbench.cli import main
 
-from peakbench_recipes import RunFolder, compare_folders, export, load_recipe, run_recipe
+from peakbench_recipes import STAGES, RunFolder, compare_folders, export, load_recipe, run_recipe
+from peakbench_recipes.commands import recipe
 from peakbench_recipes.comparison import comparison_page
 
 Write = Callable[..., Path]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
 
 
 @pytest.fixture
@@ -21,8 +27,8 @@ def folders(recipe_file: Write, tmp_path: Path) -> list[str]:
     """Two seeds that know 9 and 6 of the 12 pictures after the last stage."""
     path, found = recipe_file(), []
     for seed, steps in ((0, 9), (1, 6)):
-        recipe = load_recipe(path, [f"stages.sft.steps={steps}"], seed=seed)
-        found.append(str(run_recipe(recipe, tmp_path / f"seed{seed}").path))
+        changed = load_recipe(path, [f"stages.sft.steps={steps}"], seed=seed)
+        found.append(str(run_recipe(changed, tmp_path / f"seed{seed}").path))
     return found
 
 
@@ -201,3 +207,37 @@ def test_what_cannot_be_compared(folders: list[str], recipe_file: Write, tmp_pat
         compare_folders([RunFolder.open(folders[0]), less])
     with pytest.raises(pb.StoreError, match="no stage is measured"):
         compare_folders([RunFolder.create(tmp_path / "empty", other.recipe)])
+
+
+# -- the documentation -------------------------------------------------------------------------------------------------
+
+PAGES = (ROOT / "docs" / "recipes.md", HERE.parent / "README.md")
+
+
+@pytest.mark.skipif(not PAGES[0].is_file(), reason="outside the repository")
+def test_commands_on_the_pages_parse() -> None:
+    lines = [line for page in PAGES for line in re.findall(r"^ *peakbench recipe (.*)$", page.read_text(), re.M)]
+    assert len(lines) > 15
+    for line in lines:
+        name, *arguments = shlex.split(line, comments=True)
+        command = recipe.commands[name]
+        command.parse_args(click.Context(command, info_name=name), arguments)  # raises where it does not parse
+
+
+@pytest.mark.skipif(not PAGES[0].is_file(), reason="outside the repository")
+def test_the_stage_kind_on_the_page_trains(
+    installed: dict[str, str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = PAGES[0].read_text(encoding="utf-8")
+    for name in ("recipe.yaml", "count_stages.py"):
+        (tmp_path / name).write_text(re.search(rf"<!-- test: {name} -->\n\n```\w+\n(.*?)^```$", page, re.M | re.S)[1])  # type: ignore[index]
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(STAGES, "count", "count_stages")
+    recipe_read = load_recipe(tmp_path / "recipe.yaml", [f"evaluation.data={data}"])
+    folder = run_recipe(recipe_read, tmp_path / "run")
+    values = [
+        pb.load_run(folder.stage(name).evaluation).summary["metrics"]["json_parse_rate"]["value"]
+        for name in ("sft", "more")
+    ]
+    assert values == [1.0, 1.0]
+    assert (folder.stage("more").checkpoint / "count.json").read_text() == "12"  # type: ignore[operator]

@@ -115,11 +115,8 @@ def test_the_folder_says_what_was_done(finished: RunFolder) -> None:
 
 
 def test_a_stage_starts_from_the_one_before_or_the_one_it_names(recipe_file: Write, tmp_path: Path) -> None:
-    path = recipe_file(
-        **{
-            "    steps: 9\n": "    steps: 9\n  - {kind: fake.sft, name: other, after: base, steps: 9, evaluate: false}\n"
-        }
-    )
+    more = "  - {kind: fake.sft, name: other, after: base, steps: 9, evaluate: false}\n"
+    path = recipe_file(**{"    steps: 9\n": f"    steps: 9\n{more}"})
     run = run_recipe(load_recipe(path), tmp_path / "run")
     weights = [(run.stage(name).checkpoint / "model.json").read_text() for name in ("sft", "other")]  # type: ignore[operator]
     assert weights[0] == weights[1]
