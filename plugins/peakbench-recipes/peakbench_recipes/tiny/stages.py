@@ -56,7 +56,17 @@ def _needs(config: TrainingConfig) -> Needs:
 
 
 KINDS: tuple[StageKind, ...] = tuple(
-    StageKind(name, title, config, train, serve, needs=_needs, export=_export, forms=("reader",))
+    StageKind(
+        name,
+        title,
+        config,
+        train,
+        serve,
+        needs=_needs,
+        export=_export,
+        forms=("reader",),
+        pretrains=name == "reader.pretrain",
+    )
     for name, title, config, train in (
         ("reader.pretrain", "small reader: from nothing to captions", PretrainConfig, _pretrain),
         ("reader.sft", "small reader: JSON answers by adapters", FineTuneConfig, _fine_tune),
