@@ -1,0 +1,1 @@
+"""Vision-language models of Hugging Face, trained through TRL and PEFT: ``sft``, ``grpo``, ``gtpo``."""
