@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,3 +130,19 @@ def test_the_recipes_that_ship_are_recipes(name: str) -> None:
     assert given.get("name", name) == name
     assert given.get("title")
     assert parse_recipe({"name": name, **given}, where=name).stages
+
+
+def test_every_kind_that_ships_is_known_without_torch() -> None:
+    """Recipes are listed, shown and checked on a machine that cannot train."""
+    program = (
+        "import sys\n"
+        "for name in ('torch', 'transformers', 'trl', 'peft', 'datasets'): sys.modules[name] = None\n"
+        "from peakbench_recipes import STAGES, load_recipe, recipes, stage_kind\n"
+        "for name in STAGES:\n"
+        "    assert stage_kind(name).name == name\n"
+        "for name in recipes():\n"
+        "    for stage in load_recipe(name).stages:\n"
+        "        assert stage_kind(stage.kind).needs(stage).lines(), name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
