@@ -16,7 +16,7 @@ from peakbench.images import load
 
 from peakbench_recipes.configuration import CurriculumConfig, DataConfig, DistilConfig
 from peakbench_recipes.curriculum import read_difficulties, training_order
-from peakbench_recipes.distillation import agreements, read_teacher
+from peakbench_recipes.distillation import agreements, check_images, read_teacher
 
 if TYPE_CHECKING:
     import numpy as np
@@ -225,6 +225,7 @@ def _taught(
 ) -> list[TrainingSample]:
     """Put the teacher's answers in the place of the references, where they pass the filters."""
     answers = read_teacher(config.teacher, task, nulls)
+    check_images(config.teacher, samples)
     known = [sample for sample in samples if sample.id in answers.labels]
     agreed: dict[str, float] = {}
     if config.min_agreement > 0:

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from peakbench import ConfigError, DataError, DataProblem, Task
+from peakbench import ConfigError, DataError, DataProblem, Sample, Task, load_run
 from peakbench.answers import read_answers
+from peakbench.images import load
 from peakbench.parsing import parse
 from peakbench.rewards import Reward
 from peakbench.values import canonical, is_null
 
 _READ = ("strict", "extracted")
+_LOOKED_AT = 64
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,31 @@ def elect(ballot: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str,
         (winner, _), *_ = Counter(forms).most_common(1)
         elected[key] = ballot[forms.index(winner)][key]
     return elected
+
+
+def check_images(teacher: str | Path, samples: Sequence[Sample]) -> None:
+    """Make sure that a run asked about the images that are to be learned, by the hashes that it wrote down.
+
+    Drawn with another seed, samples have the same ids and other images. At most 64 samples are looked at, spread over
+    the data set; a file of answers knows no images, so nothing is checked there.
+
+    Raises:
+        DataError: an image is another one.
+    """
+    path = Path(teacher)
+    if not (path / "run.json").is_file():
+        return
+    asked = {record.id: record.images for record in load_run(path).samples()}
+    known = [sample for sample in samples if sample.id in asked]
+    chosen = known[:: max(1, -(-len(known) // _LOOKED_AT))]
+    for sample in chosen:
+        for source, record in zip(sample.images, asked[sample.id], strict=False):
+            if record.sha256 is not None and load(source).sha256 != record.sha256:
+                raise DataError(
+                    f"the teacher was asked about another image of sample '{sample.id}'",
+                    where=str(teacher),
+                    expected="a run over the data that is to be learned: the same seed, split, level and size",
+                )
 
 
 def agreements(labels: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, Any]], task: Task) -> list[float]:

@@ -295,6 +295,24 @@ def test_a_run_directory_is_a_teacher(tmp_path: Path) -> None:
     given_answers.write_text(
         "".join(json.dumps({"id": f"s{number}", "response": REFERENCE | {"color": "pink"}}) + "\n" for number in (0, 2))
     )
-    run = pb.score(str(given_answers), data=spec, task="garment", out=tmp_path / "teacher", resamples=10)
+    run = pb.score(answers=given_answers, data=spec, task="garment", out=tmp_path / "teacher", resamples=10)
     samples = training_samples(DataConfig(data=spec, distil=DistilConfig(teacher=str(run.path))))
     assert [(one.id, one.reference["color"]) for one in samples] == [("s0", "pink"), ("s2", "pink")]
+    (tmp_path / "2.png").write_bytes(encoded(Image.new("RGB", (8, 6), "blue")))
+    with pytest.raises(DataError, match="another image of sample 's2'"):  # the same id, another garment
+        training_samples(DataConfig(data=spec, distil=DistilConfig(teacher=str(run.path))))
+
+
+@pytest.mark.parametrize("name", ["florence", "distil", "curriculum"])
+def test_the_recipes_that_ship_are_read(name: str) -> None:
+    from peakbench_recipes.configuration import command_of, find_recipe, load_recipe
+
+    pytest.importorskip("torch", reason="torch is not installed")
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert command_of(find_recipe(name)).startswith(f"peakbench recipe run {name}")
+    if name == "curriculum":
+        shuffled, sorted_first = recipe.stages[1:]
+        changed = {"name", "data"}
+        assert shuffled.model_dump(exclude=changed) == sorted_first.model_dump(exclude=changed)
+        assert shuffled.data == sorted_first.data.model_copy(update={"curriculum": None})  # the order alone differs
