@@ -17,7 +17,7 @@ from peakbench.errors import ConfigError, nearest
 import peakbench_recipes
 from peakbench_recipes.configuration import RecipeConfig, StageConfig
 from peakbench_recipes.evaluation import evaluate
-from peakbench_recipes.folder import START, STEPS, RunFolder, StageFolder, StepLog
+from peakbench_recipes.folder import RESOLVED, START, STEPS, RunFolder, StageFolder, StepLog
 from peakbench_recipes.stages import StageContext, StageKind, stage_kind
 
 PACKAGES = ("accelerate", "datasets", "numpy", "peft", "pillow", "tokenizers", "torch", "transformers", "trl")
@@ -49,7 +49,7 @@ def run_recipe(
         StoreError: the folder is taken, in use, or of another recipe.
     """
     chosen = _chosen(recipe, stages)
-    if resume and (Path(out) / "resolved.yaml").is_file():
+    if resume and (Path(out) / RESOLVED).is_file():
         folder = RunFolder.open(out)
         folder.check_same(recipe)
     else:
@@ -95,9 +95,15 @@ def parent_of(recipe: RecipeConfig, stage: StageConfig) -> str | None:
 
 
 def lineage_of(folder: RunFolder, stage: StageConfig | None) -> dict[str, Any]:
-    """Where a stage's model comes from, as a run says it; None for the model before the first."""
+    """Where a stage's model comes from, as a run says it; None for the model before the first.
+
+    A recipe that starts from a stage of another run goes on with that stage's lineage.
+    """
     recipe = folder.recipe
-    found: dict[str, Any] = {"family": recipe.name, "version": f"seed {recipe.seed}"}
+    origin = _origin(recipe)
+    found: dict[str, Any] = {"family": recipe.name} if origin is None else lineage_of(*origin)
+    if origin is not None and origin[0].stage(origin[1].name).evaluated:
+        found["base_run"] = origin[0].stage(origin[1].name).evaluation
     trained: list[str] = []
     at = stage
     while at is not None:
@@ -109,7 +115,19 @@ def lineage_of(folder: RunFolder, stage: StageConfig | None) -> dict[str, Any]:
         before = folder.stage(parent_of(recipe, stage) or START)
         if before.evaluated:
             found["base_run"] = before.evaluation
-    return found | ({"training": trained} if trained else {})
+    found["training"] = [*found.get("training", []), *trained]
+    return found | {"version": f"seed {recipe.seed}"}
+
+
+def _origin(recipe: RecipeConfig) -> tuple[RunFolder, StageConfig] | None:
+    """The run and the stage in whose folder the recipe's start lies."""
+    for place in Path(recipe.start or "").absolute().parents if recipe.start else ():
+        if (place / RESOLVED).is_file():
+            folder = RunFolder.open(place)
+            name = Path(recipe.start or "").absolute().relative_to(place).parts[0]
+            stage = next((one for one in folder.recipe.stages if one.name == name), None)
+            return None if stage is None else (folder, stage)
+    return None
 
 
 def versions() -> dict[str, Any]:
@@ -180,7 +198,7 @@ class _Work:
             recipe.evaluation,
             place.evaluation,
             task=recipe.task,
-            name=f"{recipe.name}-{name}",
+            name=recipe.name if recipe.name.endswith(f"-{name}") else f"{recipe.name}-{name}",
             lineage=lineage,
         )
         values = {key: one["value"] for key, one in run.summary["metrics"].items() if one.get("value") is not None}

@@ -134,6 +134,19 @@ def test_the_model_before_the_first_stage_is_measured(recipe_file: Write, tmp_pa
     assert answers == ["something red, kind 1"]
 
 
+def test_a_run_that_starts_from_another_goes_on_with_its_lineage(
+    finished: RunFolder, recipe_file: Write, tmp_path: Path
+) -> None:
+    settings = ["stages=[{kind: fake.sft, name: grpo, steps: 3}]", f"start={finished.path}/sft/checkpoint"]
+    run = run_recipe(load_recipe(recipe_file("toy-grpo"), [*settings, "evaluation.before=false"]), tmp_path / "more")
+    record = pb.load_run(run.stage("grpo").evaluation).record
+    assert record.lineage is not None
+    assert (record.model, record.lineage.family, record.lineage.training) == ("toy-grpo", "toy", ("SFT", "GRPO"))
+    assert (run.stage("grpo").evaluation / (record.lineage.base_run or "")).resolve() == finished.stage(
+        "sft"
+    ).evaluation
+
+
 def test_a_folder_that_cannot_be_used(finished: RunFolder, recipe_file: Write, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"there is a run of a recipe already\n.*--resume"):
         run_recipe(finished.recipe, finished.path)
