@@ -17,18 +17,19 @@ pytest.importorskip("peft", reason="peft is not installed: pip install 'peakbenc
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
-from peakbench import ConfigError, DataError  # noqa: E402
-from peakbench.serving.base import Prompt, PromptRefused, Sampling  # noqa: E402
-from PIL import Image  # noqa: E402
+from peakbench import ConfigError, DataError
+from peakbench.serving.base import Prompt, PromptRefused, Sampling
+from PIL import Image
 
-from peakbench_recipes.configuration import DataConfig, EvaluationConfig  # noqa: E402
-from peakbench_recipes.evaluation import evaluate  # noqa: E402
-from peakbench_recipes.florence import model as florence_model  # noqa: E402
-from peakbench_recipes.florence import training  # noqa: E402
-from peakbench_recipes.florence.configuration import FlorenceConfig  # noqa: E402
-from peakbench_recipes.florence.serving import ServedFlorence, choose  # noqa: E402
-from peakbench_recipes.florence.stages import KINDS  # noqa: E402
-from peakbench_recipes.stages import StageContext, stage_kind  # noqa: E402
+from peakbench_recipes.configuration import DataConfig, EvaluationConfig, parse_recipe
+from peakbench_recipes.evaluation import evaluate
+from peakbench_recipes.florence import model as florence_model
+from peakbench_recipes.florence import training
+from peakbench_recipes.florence.configuration import FlorenceConfig
+from peakbench_recipes.florence.serving import ServedFlorence, choose
+from peakbench_recipes.florence.stages import KINDS
+from peakbench_recipes.running import run_recipe
+from peakbench_recipes.stages import StageContext, stage_kind
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 TASK = {
@@ -275,6 +276,25 @@ def test_peakbench_measures_it_before_and_after(
     assert run.summary["samples"]["answers"] == 12
     assert run.summary["metrics"]["json_parse_rate"]["value"] == 1
     assert run.summary["metrics"]["weighted_score"]["value"] > 0.9  # it tells the colors apart, so it sees them
+
+
+def test_a_recipe_runs_from_the_bare_model_to_a_measured_checkpoint(tiny: Path, data: Any, tmp_path: Path) -> None:
+    recipe = parse_recipe(
+        {
+            "name": "swatches",
+            "task": data.task,
+            "evaluation": {"data": data.spec, "limit": 4, "max_tokens": 4, "resamples": 20},
+            "stages": [json.loads(stage(tiny, data, epochs=2, name="colors").model_dump_json())],
+        },
+        where="swatches.yaml",
+    )
+    folder = run_recipe(recipe, tmp_path / "run")
+    assert folder.start.evaluated
+    assert folder.stage("colors").evaluated
+    assert [line["step"] for line in folder.stage("colors").steps()] == list(range(1, 7))
+    said: list[str] = []
+    run_recipe(recipe, tmp_path / "run", resume=True, say=said.append)
+    assert said == ["colors: trained already", "colors: measured already"]
 
 
 def test_the_loop_decodes_as_generate_does(served: ServedFlorence, trained: Any) -> None:
