@@ -176,9 +176,13 @@ def gtpo_advantages(
     conflict_scope_mask: torch.Tensor | None = None,
     entropy_mask: torch.Tensor | None = None,
     quirks: Quirks = NO_QUIRKS,
+    skip_flat: bool = False,
     tolerance: float = 1e-6,
 ) -> torch.Tensor:
     """Return ``lambda_it A'_i`` for every token, shape (answers, tokens), without gradient; 0 past the end.
+
+    A group of equal rewards still has ``A'_i = -gamma H_i``: every answer to a prompt that is solved is made a little
+    less likely. ``skip_flat`` leaves such groups out.
 
     Args:
         ids: token ids, shape (answers, tokens); whole groups, the answers of a prompt in a row.
@@ -192,6 +196,7 @@ def gtpo_advantages(
         conflict_scope_mask: where conflicts count (conflict_scope "structure"); None for everywhere.
         entropy_mask: tokens over which the entropy is averaged (entropy_over "values"); None for all.
         quirks: what the authors' code does differently.
+        skip_flat: groups whose rewards are all equal get weight 0 (not so in the paper).
         tolerance: an advantage no larger counts as zero.
 
     >>> ids = torch.tensor([[1, 2, 9, 4], [1, 2, 8, 4]])
@@ -213,6 +218,9 @@ def gtpo_advantages(
         shaped = advantages - gamma * entropy
         if h_max is not None:
             shaped = torch.where(entropy <= h_max, shaped, torch.zeros_like(shaped))
+        if skip_flat:
+            flat = (_grouped(advantages, group).abs() <= tolerance).all(1)
+            shaped = torch.where(flat.repeat_interleave(group), torch.zeros_like(shaped), shaped)
         if quirks.divide_by_run:
             shaped = shaped / torch.maximum(runs.left.sum(1), runs.right.sum(1)).clamp(min=1)
         if quirks.sum_over_group:

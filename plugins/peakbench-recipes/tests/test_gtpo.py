@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'peakbench-recipes[tiny]'")
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'peakbench-recipes[train]'")
 
 from peakbench_recipes.gtpo import (  # noqa: E402
     Quirks,
@@ -174,6 +174,16 @@ def test_the_scope_changes_weights_not_runs():
     scope = torch.tensor([[1, 0, 1], [1, 0, 1]])
     result = gtpo_advantages(ids, mask, torch.tensor([1.0, -1.0]), torch.zeros(2, 3), 2, conflict_scope_mask=scope)
     assert result.tolist() == [[2, 1, 1], [0, -1, -1]]
+
+
+def test_a_group_of_equal_rewards_is_pushed_down_unless_skipped():
+    ids, mask = rows([1, 2], [1, 2], [1, 3], [1, 4])
+    advantages, entropies = torch.tensor([0.0, 0.0, 0.5, -0.5]), torch.full((4, 2), 0.5)
+    options = {"ids": ids, "mask": mask, "advantages": advantages, "entropies": entropies, "group": 2}
+    assert gtpo_advantages(**options)[:2].tolist() == pytest.approx(torch.full((2, 2), -0.05).tolist())
+    skipped = gtpo_advantages(**options, skip_flat=True)
+    assert not skipped[:2].any()
+    assert torch.equal(skipped[2:], gtpo_advantages(**options)[2:])
 
 
 def test_quirks_one_by_one():

@@ -72,7 +72,7 @@ class SftConfig(ModelStageConfig):
     One step is ``batch`` x ``accumulation`` samples. ``steps``: replaces ``epochs``.
     """
 
-    kind: str = "sft"
+    kind: Literal["sft"]
     epochs: float = Field(3.0, gt=0)
     steps: int | None = Field(None, ge=1)
     accumulation: int = Field(8, ge=1)
@@ -99,7 +99,7 @@ class GrpoConfig(ModelStageConfig):
     stage. ``clip``: of the probability ratio. ``scale_rewards``: divide advantages by the group's standard deviation.
     """
 
-    kind: str = "grpo"
+    kind: Literal["grpo"]
     steps: int = Field(100, ge=1)
     prompts: int = Field(16, ge=1)
     rollouts: int = Field(8, ge=2)
@@ -133,16 +133,18 @@ class GtpoConfig(GrpoConfig):
 
     ``gamma``: weight of the entropy. ``h_max``: entropy (nats) above which an answer is left out; None for none.
     ``positive``: weight of conflict tokens in good answers. ``conflict_scope``: ``structure`` protects tokens of the
-    JSON frame alone. ``entropy_over``: ``values`` takes the entropy over the tokens of values alone.
+    JSON frame alone. ``entropy_over``: ``values`` takes the entropy over the tokens of values alone. ``skip_flat``:
+    prompts whose answers all earn the same are left out, where the paper makes their answers less likely.
     """
 
-    kind: str = "gtpo"
+    kind: Literal["gtpo"]
     gamma: float = Field(0.1, ge=0)
     h_max: float | None = Field(0.6931471805599453, gt=0)
     positive: float = Field(2.0, ge=0)
     conflict_scope: Literal["all", "structure"] = "all"
     entropy_over: Literal["all", "values"] = "all"
     quirks: QuirksConfig = QuirksConfig()
+    skip_flat: bool = False
     scale_rewards: bool = False
 
     @model_validator(mode="after")

@@ -22,9 +22,9 @@ def needs_of(config: ModelStageConfig) -> Needs:
     Memory: weights in 2 bytes, 16 bytes for each trained number (weights, gradients, Adam in 4), and activations of a
     forward pass; grows with ``batch``. Nobody has measured the hours, so none are given.
 
-    >>> needs_of(SftConfig(model="Qwen/Qwen3-VL-2B-Instruct")).gpu_memory_gb
+    >>> needs_of(SftConfig(kind="sft", model="Qwen/Qwen3-VL-2B-Instruct")).gpu_memory_gb
     15.0
-    >>> needs_of(SftConfig(model="tiny:qwen3-vl")).gpu_memory_gb is None
+    >>> needs_of(SftConfig(kind="sft", model="tiny:qwen3-vl")).gpu_memory_gb is None
     True
     """
     if config.model is not None and config.model.startswith(TINY):

@@ -53,6 +53,8 @@ def make(name: str, folder: Path, texts: Iterable[str], *, seed: int = 0, width:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForImageTextToText.from_config(configuration)
+        # wide enough that an adapter alone can make a token likely: a new head's logits all but coincide
+        torch.nn.init.normal_(model.get_output_embeddings().weight, std=0.25)
     end, pad = tokenizer.convert_tokens_to_ids([_END, _PAD])
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = end, pad
     model.generation_config.bos_token_id = None
@@ -120,7 +122,7 @@ def _qwen3_vl(tokenizer: Any, width: int, layers: int) -> tuple[Any, Any]:
         video_token_id=video,
         vision_start_token_id=start,
         vision_end_token_id=end,
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
     )
     images = Qwen2VLImageProcessorPil(
         size={"shortest_edge": 32 * 32, "longest_edge": IMAGE * IMAGE}, patch_size=PATCH, merge_size=2
@@ -145,7 +147,7 @@ def _idefics3(tokenizer: Any, width: int, layers: int) -> tuple[Any, Any]:
             "pad_token_id": tokenizer.pad_token_id,
             "bos_token_id": None,
             "eos_token_id": tokenizer.eos_token_id,
-            "tie_word_embeddings": True,
+            "tie_word_embeddings": False,
         },
         vision_config={
             "hidden_size": 32,
@@ -158,7 +160,7 @@ def _idefics3(tokenizer: Any, width: int, layers: int) -> tuple[Any, Any]:
         scale_factor=2,
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         pad_token_id=tokenizer.pad_token_id,
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
     )
     images = Idefics3ImageProcessorPil(
         size={"longest_edge": IMAGE}, max_image_size={"longest_edge": IMAGE}, do_image_splitting=False

@@ -98,6 +98,7 @@ class GtpoTrainer(GRPOTrainer):  # type: ignore[misc]
             conflict_scope_mask=scope,
             entropy_mask=values,
             quirks=Quirks(**config.quirks.model_dump()),
+            skip_flat=config.skip_flat,
         )
 
     @torch.no_grad()

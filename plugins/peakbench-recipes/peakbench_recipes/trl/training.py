@@ -136,9 +136,12 @@ def _train_rl(context: StageContext, trainer_class: type[Any]) -> Path:
 
 
 def _run(trainer: Any, context: StageContext, start: Checkpoint) -> Path:
+    from transformers import PrinterCallback
+
     state = _last_state(context.folder / STATE) if context.resume else None
     if state is not None:
         context.say(f"going on from {state.name}")
+    trainer.remove_callback(PrinterCallback)  # the step log has it
     trainer.train(resume_from_checkpoint=None if state is None else str(state))
     made = save_checkpoint(start, trainer.model, context.folder / CHECKPOINT)
     shutil.rmtree(context.folder / STATE, ignore_errors=True)
