@@ -92,14 +92,13 @@ class RewardConfig(Settings):
         return self
 
 
-class GrpoConfig(ModelStageConfig):
-    """Group-relative policy optimization: one step is ``prompts`` x ``rollouts`` sampled answers.
+class RlConfig(ModelStageConfig):
+    """What GRPO and GTPO say: one step is ``prompts`` x ``rollouts`` sampled answers.
 
     ``max_answer``: tokens of an answer at most. ``beta``: weight of the divergence from the model at the start of the
     stage. ``clip``: of the probability ratio. ``scale_rewards``: divide advantages by the group's standard deviation.
     """
 
-    kind: Literal["grpo"]
     steps: int = Field(100, ge=1)
     prompts: int = Field(16, ge=1)
     rollouts: int = Field(8, ge=2)
@@ -114,10 +113,16 @@ class GrpoConfig(ModelStageConfig):
     reward: RewardConfig = RewardConfig()
 
     @model_validator(mode="after")
-    def _batches_fit(self) -> GrpoConfig:
+    def _batches_fit(self) -> RlConfig:
         if (self.prompts * self.rollouts) % self.batch:
             raise ValueError(f"'batch' {self.batch} does not divide {self.prompts} prompts x {self.rollouts} rollouts")
         return self
+
+
+class GrpoConfig(RlConfig):
+    """Group-relative policy optimization."""
+
+    kind: Literal["grpo"]
 
 
 class QuirksConfig(Settings):
@@ -128,7 +133,7 @@ class QuirksConfig(Settings):
     sum_over_group: bool = False
 
 
-class GtpoConfig(GrpoConfig):
+class GtpoConfig(RlConfig):
     """GRPO with protected conflict tokens, entropy in the advantage, and no answers of high entropy.
 
     ``gamma``: weight of the entropy. ``h_max``: entropy (nats) above which an answer is left out; None for none.

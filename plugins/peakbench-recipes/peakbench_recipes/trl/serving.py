@@ -67,7 +67,6 @@ class TransformersModel:
                 found[at].append(made)
         return found
 
-    @torch.inference_mode()
     def _pass(self, rows: Sequence[tuple[Prompt, int]]) -> list[Generation]:
         inputs = self._read([prompt for prompt, _ in rows])
         length = inputs["input_ids"].shape[1]
@@ -83,7 +82,8 @@ class TransformersModel:
             output_logits=any(prompt.sampling.logprobs is not None for prompt, _ in rows),
         )
         draw = LogitsProcessorList([Draw([prompt.sampling for prompt, _ in rows], noise)])
-        output = self._model.generate(**inputs, generation_config=settings, logits_processor=draw)
+        with torch.inference_mode():
+            output = self._model.generate(**inputs, generation_config=settings, logits_processor=draw)
         ids = output.sequences[:, length:].tolist()
         scores = None if output.logits is None else torch.stack(output.logits, 1).float().log_softmax(-1)
         return [

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peakbench_recipes.stages import Needs, StageContext, StageKind
-from peakbench_recipes.trl.configuration import TINY, GrpoConfig, GtpoConfig, ModelStageConfig, SftConfig
+from peakbench_recipes.trl.configuration import TINY, GrpoConfig, GtpoConfig, ModelStageConfig, RlConfig, SftConfig
 from peakbench_recipes.trl.families import known_size
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def needs_of(config: ModelStageConfig) -> Needs:
     activations = (0.6 if config.gradient_checkpointing else 2.2) * config.batch * max(size, 0.5) ** 0.5
     memory = 2 * size + 16 * adapter + activations + 4
     what = "one accelerator with bfloat16; memory estimated from the model's size, not measured"
-    if isinstance(config, GrpoConfig):
+    if isinstance(config, RlConfig):
         cache = 0.06 * config.prompts * config.rollouts * max(size, 0.5) ** 0.5
         memory += cache
         what += f"; each step samples {config.prompts * config.rollouts} answers"

@@ -101,21 +101,21 @@ class GtpoTrainer(GRPOTrainer):  # type: ignore[misc]
             skip_flat=config.skip_flat,
         )
 
-    @torch.no_grad()
     def _entropies(self, output: Mapping[str, Any]) -> torch.Tensor:
         """Return the entropy at every token of the answers, in passes of the size of a training batch."""
         ids = torch.cat([output["prompt_ids"], output["completion_ids"]], 1)
         mask = torch.cat([output["prompt_mask"], output["completion_mask"]], 1)
         seen = {name: output[name] for name in VISION if name in output}
-        _, entropies, _ = self._get_per_token_logps_and_entropies(
-            self.model,
-            ids,
-            mask,
-            output["completion_ids"].shape[1],
-            batch_size=self.args.per_device_train_batch_size,
-            compute_entropy=True,
-            **seen,
-        )
+        with torch.no_grad():
+            _, entropies, _ = self._get_per_token_logps_and_entropies(
+                self.model,
+                ids,
+                mask,
+                output["completion_ids"].shape[1],
+                batch_size=self.args.per_device_train_batch_size,
+                compute_entropy=True,
+                **seen,
+            )
         return torch.as_tensor(entropies).float()
 
     def _piece(self, token: int) -> str:
@@ -174,7 +174,7 @@ def training_set(samples: TrainingSamples, order: Sequence[int], *, answers: boo
             found["reference"] = [json.dumps(sample.reference) for sample in chosen]
         return found
 
-    return Dataset.from_dict({"index": [int(index) for index in order]}).with_transform(read)
+    return Dataset.from_dict({"index": list(order)}).with_transform(read)
 
 
 def conversation(samples: TrainingSamples, sample: TrainingSample) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from peakbench_recipes.trl.checkpoints import (
     save_checkpoint,
     starting_checkpoint,
 )
-from peakbench_recipes.trl.configuration import TINY, GrpoConfig, GtpoConfig, ModelStageConfig, SftConfig
+from peakbench_recipes.trl.configuration import TINY, GtpoConfig, ModelStageConfig, RlConfig, SftConfig
 
 CHECKPOINT = "checkpoint"
 STATE = "trainer"
@@ -59,7 +59,7 @@ def train_sft(context: StageContext) -> Path:
     trainer = SFTTrainer(
         model=opened.model,
         args=_arguments(SFTConfig, arguments, config),
-        train_dataset=training_set(samples, order, answers=True),
+        train_dataset=training_set(samples, order.tolist(), answers=True),
         processing_class=opened.processor,
         callbacks=[StepLogger(context.log)],
     )
@@ -88,7 +88,7 @@ def open_rl_trainer(
 
     from peakbench_recipes.trl.trainers import StepLogger, training_set
 
-    config: GrpoConfig = context.config
+    config: RlConfig = context.config
     start = _start(context, samples.task)
     opened = _open(start, config)
     answers = config.prompts * config.rollouts
@@ -114,7 +114,7 @@ def open_rl_trainer(
         model=opened.model,
         reward_funcs=reward,
         args=_arguments(GRPOConfig, arguments, config),
-        train_dataset=training_set(samples, order, answers=False),
+        train_dataset=training_set(samples, order.tolist(), answers=False),
         processing_class=opened.processor,
         callbacks=[StepLogger(context.log)],
     )
@@ -128,7 +128,7 @@ def _train_rl(context: StageContext, trainer_class: type[Any]) -> Path:
 
     from peakbench_recipes.rewards import AnswerReward
 
-    config: GrpoConfig = context.config
+    config: RlConfig = context.config
     task, samples = _data(config)
     reward = AnswerReward(Reward(task, **config.reward.model_dump()))
     trainer, start = open_rl_trainer(context, trainer_class, reward, samples)
