@@ -198,7 +198,7 @@ class _Work:
             recipe.evaluation,
             place.evaluation,
             task=recipe.task,
-            name=recipe.name if recipe.name.endswith(f"-{name}") else f"{recipe.name}-{name}",
+            name="-".join([lineage["family"], *(lineage["training"] or [name])]),
             lineage=lineage,
         )
         values = {key: one["value"] for key, one in run.summary["metrics"].items() if one.get("value") is not None}

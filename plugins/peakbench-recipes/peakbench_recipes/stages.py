@@ -150,7 +150,7 @@ def stage_kind(name: str) -> StageKind:
             raise PluginError(f"stage kind '{name}': {error}", where=module_name) from error
         raise ConfigError(
             f"stage kind '{name}' needs the package '{missing}': {error}",
-            hint="install what training needs: pip install 'peakbench-recipes[train]'",
+            hint="install what training needs: pip install 'peakbench-recipes[train]'" if name in STAGES else None,
         ) from error
     for kind in getattr(module, "KINDS", ()):
         if kind.name == name:

@@ -141,7 +141,12 @@ def test_a_run_that_starts_from_another_goes_on_with_its_lineage(
     run = run_recipe(load_recipe(recipe_file("toy-grpo"), [*settings, "evaluation.before=false"]), tmp_path / "more")
     record = pb.load_run(run.stage("grpo").evaluation).record
     assert record.lineage is not None
-    assert (record.model, record.lineage.family, record.lineage.training) == ("toy-grpo", "toy", ("SFT", "GRPO"))
+    assert (record.model, record.lineage.family, record.lineage.training) == ("toy-sft-grpo", "toy", ("SFT", "GRPO"))
+    found = pb.pairs(
+        *(one.stage(name).evaluation for one, name in ((finished, "base"), (finished, "sft"), (run, "grpo")))
+    )
+    assert [one.pair.added for one in found] == ["SFT", "GRPO"]
+    assert found.findings[1].pair.flags == ()  # nothing else tells the two apart
     assert (run.stage("grpo").evaluation / (record.lineage.base_run or "")).resolve() == finished.stage(
         "sft"
     ).evaluation
