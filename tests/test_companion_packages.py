@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"peakbench-mlflow": "mlflow", "peakbench-wandb": "wandb"}
+RECIPES = "peakbench-recipes"
 pytestmark = pytest.mark.skipif(not (ROOT / "plugins").is_dir(), reason="a source package, without plugins/")
 
 LISTED = """
@@ -32,7 +33,7 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def environment(new_environment: Callable) -> Any:
     made = new_environment("companions")
-    for name in PACKAGES:
+    for name in (*PACKAGES, RECIPES):
         made.install(str(ROOT / "plugins" / name))
     made.add_path(ROOT)
     return made
@@ -64,8 +65,23 @@ def test_without_the_service_the_install_command_is_named(environment: Any, pack
     assert "pip install" in environment.run("-c", code)
 
 
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize(("package", "module"), PACKAGES.items())
+@pytest.mark.timeout(300)
+def test_recipes_are_a_command_that_needs_no_torch(environment: Any) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'transformers', 'trl'): sys.modules[name] = None\n"
+        "from peakbench.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    listed = {one["name"]: one for one in json.loads(environment.run("-c", code, "recipe", "list", "--json"))}
+    assert {"reader", "florence"} <= set(listed)
+    shown = environment.run("-c", code, "recipe", "show", "reader")
+    assert listed["reader"]["command"] in shown
+    assert "reward" in environment.run("-c", code, "metrics", "list")
+
+
+@pytest.mark.timeout(1000)
+@pytest.mark.parametrize(("package", "module"), [*PACKAGES.items(), (RECIPES, "torch")])
 def test_their_own_tests_pass(package: str, module: str) -> None:
     if find_spec(module) is None:
         pytest.skip(f"{module} is not installed: pip install ./plugins/{package}")
@@ -78,7 +94,7 @@ def test_their_own_tests_pass(package: str, module: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
         env={**os.environ, "PYTHONPATH": paths},
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
