@@ -6,9 +6,15 @@
 ((2, 128, 128, 3), ['type', 'color', 'pattern'])
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from peakbench.garments.collection import READER, SPLITS, GarmentSet
-from peakbench.garments.scene import render
 from peakbench.garments.specification import LEVELS, Garment, draw_garment, reference, sample_seed, vocabulary
+
+if TYPE_CHECKING:
+    from peakbench.garments.scene import render
 
 VOCABULARY = vocabulary()
 """Every value that each field can take; None among them where a garment may lack it or a view may hide it."""
@@ -25,3 +31,11 @@ __all__ = [
     "render",
     "sample_seed",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "render":  # Pillow is loaded by who draws, not by who reads what data sets there are
+        from peakbench.garments.scene import render
+
+        return render
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

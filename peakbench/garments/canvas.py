@@ -50,6 +50,14 @@ class Canvas:
         """Pixels of a rectangle."""
         return self.x(left), self.y(top), self.x(right), self.y(bottom)
 
+    def line(self, points: Sequence[Point], color: RGB, width: float = 0.010) -> None:
+        """Draw a line through points."""
+        self.pen.line(self.points(points), fill=color, width=self.width(width))
+
+    def polygon(self, points: Sequence[Point], color: RGB, outline: RGB | None = None) -> None:
+        """Fill a polygon."""
+        self.pen.polygon(self.points(points), fill=color, outline=outline, width=self.width() if outline else 1)
+
     def width(self, value: float = 0.010) -> int:
         """Pixels of a line's width, 1 at least."""
         return max(1, round(value * self.side))

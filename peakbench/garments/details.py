@@ -26,7 +26,7 @@ def draw_neck(canvas: Canvas, garment: Garment, color: RGB, behind: RGB) -> None
         pen.pieslice(canvas.box(0.395, -0.04, 0.605, 0.34), 0, 180, fill=behind)
         pen.arc(canvas.box(0.385, -0.05, 0.615, 0.35), 0, 180, fill=line, width=width)
     elif neck == "v-neck":
-        pen.polygon(canvas.points([(0.42, 0.145), (0.58, 0.145), (0.50, 0.32)]), fill=behind)
+        canvas.polygon([(0.42, 0.145), (0.58, 0.145), (0.50, 0.32)], behind)
         pen.line(canvas.points([(0.415, 0.145), (0.50, 0.33), (0.585, 0.145)]), fill=line, width=width)
     elif neck == "shirt collar":
         if garment.view == "back":
@@ -34,7 +34,7 @@ def draw_neck(canvas: Canvas, garment: Garment, color: RGB, behind: RGB) -> None
                 canvas.box(0.41, 0.115, 0.59, 0.165), fill=shade(color, 1.1), outline=line, width=canvas.width()
             )
         else:
-            pen.polygon(canvas.points([(0.44, 0.14), (0.56, 0.14), (0.50, 0.22)]), fill=inner)
+            canvas.polygon([(0.44, 0.14), (0.56, 0.14), (0.50, 0.22)], inner)
             for side in (-1, 1):
                 flap = [
                     (0.50, 0.225),
@@ -42,21 +42,21 @@ def draw_neck(canvas: Canvas, garment: Garment, color: RGB, behind: RGB) -> None
                     (0.50 + side * 0.12, 0.155),
                     (0.50 + side * 0.08, 0.27),
                 ]
-                pen.polygon(canvas.points(flap), fill=shade(color, 1.12), outline=line, width=canvas.width())
+                canvas.polygon(flap, shade(color, 1.12), line)
     elif neck == "lapel":
-        pen.polygon(canvas.points([(0.43, 0.14), (0.57, 0.14), (0.50, 0.42)]), fill=inner)
+        canvas.polygon([(0.43, 0.14), (0.57, 0.14), (0.50, 0.42)], inner)
         for side in (-1, 1):
             flap = [(0.50, 0.43), (0.50 + side * 0.06, 0.13), (0.50 + side * 0.13, 0.19), (0.50 + side * 0.11, 0.29)]
-            pen.polygon(canvas.points(flap), fill=shade(color, 1.12), outline=line, width=canvas.width())
+            canvas.polygon(flap, shade(color, 1.12), line)
     elif neck in ("turtleneck", "stand collar"):
         top = 0.07 if neck == "turtleneck" else 0.105
         pen.rectangle(canvas.box(0.43, top, 0.57, 0.17), outline=line, width=canvas.width(0.012))
         if neck == "turtleneck":
-            pen.line(canvas.points([(0.43, 0.12), (0.57, 0.12)]), fill=line, width=canvas.width(0.012))
+            canvas.line([(0.43, 0.12), (0.57, 0.12)], line, 0.012)
     elif neck == "hooded":
         if garment.view == "back":
             pen.ellipse(canvas.box(0.37, 0.03, 0.63, 0.26), outline=line, width=canvas.width(0.012))
-            pen.line(canvas.points([(0.5, 0.03), (0.5, 0.26)]), fill=line, width=canvas.width())
+            canvas.line([(0.5, 0.03), (0.5, 0.26)], line)
         else:
             pen.ellipse(canvas.box(0.42, 0.06, 0.58, 0.24), fill=inner, outline=line, width=canvas.width(0.012))
 
@@ -77,32 +77,24 @@ def draw_closure(canvas: Canvas, garment: Garment, color: RGB) -> None:
     shape = CUTS[garment.cut].shape
     metal = (212, 212, 218) if light(color) < 150 else (84, 84, 90)
     if closure == "button front":
-        pen.line(canvas.points([(0.5, top), (0.5, end)]), fill=line, width=canvas.width(0.012))
+        canvas.line([(0.5, top), (0.5, end)], line, 0.012)
         count = 5 if shape in ("top", "dress") else 3
         missing = count // 2 if garment.defect_type == "missing button" else -1
         for at in range(count):
             y = top + 0.03 + (end - top - 0.06) * at / (count - 1)
             box = canvas.box(0.502, y - 0.017, 0.536, y + 0.017)
             if at == missing:
-                pen.line(
-                    canvas.points([(0.519, y - 0.02), (0.508, y + 0.035)]),
-                    fill=contrast(color),
-                    width=canvas.width(0.008),
-                )
-                pen.line(
-                    canvas.points([(0.519, y - 0.02), (0.533, y + 0.03)]),
-                    fill=contrast(color),
-                    width=canvas.width(0.008),
-                )
+                canvas.line([(0.519, y - 0.02), (0.508, y + 0.035)], contrast(color), 0.008)
+                canvas.line([(0.519, y - 0.02), (0.533, y + 0.03)], contrast(color), 0.008)
             else:
                 pen.ellipse(box, fill=contrast(color), outline=line)
     elif closure in ("zip front", "half zip", "zip fly"):
         if closure == "half zip":
             end = top + 0.17
-        pen.line(canvas.points([(0.5, top), (0.5, end)]), fill=metal, width=canvas.width(0.020))
+        canvas.line([(0.5, top), (0.5, end)], metal, 0.020)
         y = top
         while y < end:
-            pen.line(canvas.points([(0.482, y), (0.518, y)]), fill=line, width=canvas.width(0.006))
+            canvas.line([(0.482, y), (0.518, y)], line, 0.006)
             y += 0.022
         pen.rectangle(canvas.box(0.486, top, 0.514, top + 0.05), fill=metal, outline=line)
         if closure == "zip fly":
@@ -111,11 +103,7 @@ def draw_closure(canvas: Canvas, garment: Garment, color: RGB) -> None:
     elif closure == "drawstring":
         for side in (-1, 1):
             start = 0.5 + side * 0.02
-            pen.line(
-                canvas.points([(start, 0.14), (start + side * 0.025, 0.27)]),
-                fill=contrast(color),
-                width=canvas.width(0.018),
-            )
+            canvas.line([(start, 0.14), (start + side * 0.025, 0.27)], contrast(color), 0.018)
             pen.ellipse(
                 canvas.box(start + side * 0.025 - 0.016, 0.255, start + side * 0.025 + 0.016, 0.29),
                 fill=contrast(color),
@@ -124,25 +112,17 @@ def draw_closure(canvas: Canvas, garment: Garment, color: RGB) -> None:
         base = 0.12 if shape == "legs" else 0.16
         for step in range(16):
             x = 0.355 + step * 0.0195
-            pen.line(canvas.points([(x, base), (x, base + 0.055)]), fill=line, width=canvas.width(0.008))
+            canvas.line([(x, base), (x, base + 0.055)], line, 0.008)
     elif closure in ("lace-up", "velcro"):
         for lift in (0.0, 0.30):
             for step in range(3):
                 x, y = 0.37 + step * 0.07, 0.30 + lift + step * 0.025
                 if closure == "velcro":
-                    pen.polygon(canvas.points([(x - 0.02, y + 0.09), (x - 0.02, y), (x + 0.028, y + 0.015), (x + 0.028, y + 0.10)]),
-                                fill=contrast(color), outline=line)  # fmt: skip
+                    strap = [(x - 0.02, y + 0.09), (x - 0.02, y), (x + 0.028, y + 0.015), (x + 0.028, y + 0.10)]
+                    pen.polygon(canvas.points(strap), fill=contrast(color), outline=line)
                 else:
-                    pen.line(
-                        canvas.points([(x - 0.035, y + 0.055), (x + 0.035, y)]),
-                        fill=contrast(color),
-                        width=canvas.width(0.012),
-                    )
-                    pen.line(
-                        canvas.points([(x - 0.035, y), (x + 0.035, y + 0.055)]),
-                        fill=contrast(color),
-                        width=canvas.width(0.012),
-                    )
+                    canvas.line([(x - 0.035, y + 0.055), (x + 0.035, y)], contrast(color), 0.012)
+                    canvas.line([(x - 0.035, y), (x + 0.035, y + 0.055)], contrast(color), 0.012)
 
 
 def draw_seams(canvas: Canvas, garment: Garment, color: RGB) -> None:
@@ -151,14 +131,14 @@ def draw_seams(canvas: Canvas, garment: Garment, color: RGB) -> None:
     cut, shape = garment.cut, CUTS[garment.cut].shape
     if cut in ("sweater", "sweatshirt", "hoodie"):
         hem = HEMS[cut]
-        pen.line(canvas.points([(0.30, hem - 0.05), (0.70, hem - 0.05)]), fill=line, width=canvas.width())
+        canvas.line([(0.30, hem - 0.05), (0.70, hem - 0.05)], line)
         if cut == "sweater":
             for step in range(21):
                 x = 0.31 + step * 0.019
-                pen.line(canvas.points([(x, hem - 0.05), (x, hem)]), fill=line, width=thin)
+                canvas.line([(x, hem - 0.05), (x, hem)], line, 0.008)
         if cut == "hoodie":
             pocket = [(0.40, 0.60), (0.60, 0.60), (0.64, 0.72), (0.36, 0.72), (0.40, 0.60)]
-            pen.line(canvas.points(pocket), fill=line, width=canvas.width())
+            canvas.line(pocket, line)
     elif cut in ("jacket", "coat"):
         low = 0.60 if cut == "jacket" else 0.66
         for side in (-1, 1):
@@ -166,39 +146,35 @@ def draw_seams(canvas: Canvas, garment: Garment, color: RGB) -> None:
             pen.rectangle(canvas.box(x - 0.045, low, x + 0.045, low + 0.075), outline=line, width=canvas.width())
     elif cut == "vest":
         for y in (0.32, 0.42, 0.52, 0.62, 0.72):
-            pen.line(canvas.points([(0.34, y), (0.66, y)]), fill=line, width=canvas.width())
+            canvas.line([(0.34, y), (0.66, y)], line)
     elif cut == "shirt" and garment.view == "front":
         pen.rectangle(canvas.box(0.56, 0.34, 0.645, 0.43), outline=line, width=thin)
     elif shape == "legs":
-        pen.line(canvas.points([(0.345, 0.17), (0.655, 0.17)]), fill=line, width=canvas.width())
+        canvas.line([(0.345, 0.17), (0.655, 0.17)], line)
         if cut == "jeans":
             stitch = (225, 150, 60)
             for side in (-1, 1):
                 a, b = 0.5 + side * 0.08, 0.5 + side * 0.155
-                pen.line(
-                    canvas.points([(a, 0.18), (0.5 + side * 0.10, 0.235), (b, 0.26)]),
-                    fill=stitch,
-                    width=canvas.width(0.009),
-                )
+                canvas.line([(a, 0.18), (0.5 + side * 0.10, 0.235), (b, 0.26)], stitch, 0.009)
                 pen.line(
                     canvas.points([(0.5 + side * 0.105, 0.36), (0.5 + side * 0.11, 0.90)]), fill=stitch, width=thin
                 )
         elif cut == "pants":
             for side in (-1, 1):
-                pen.line(canvas.points([(0.5 + side * 0.09, 0.20), (0.5 + side * 0.10, 0.90)]), fill=line, width=thin)
+                canvas.line([(0.5 + side * 0.09, 0.20), (0.5 + side * 0.10, 0.90)], line, 0.008)
         elif cut == "sweatpants":
             for side in (-1, 1):
                 x = 0.5 + side * 0.10
-                pen.line(canvas.points([(x - 0.06, 0.885), (x + 0.06, 0.885)]), fill=line, width=canvas.width(0.014))
+                canvas.line([(x - 0.06, 0.885), (x + 0.06, 0.885)], line, 0.014)
     elif cut == "cap":
-        pen.line(canvas.points([(0.24, 0.555), (0.66, 0.555)]), fill=line, width=canvas.width())
+        canvas.line([(0.24, 0.555), (0.66, 0.555)], line)
         pen.arc(canvas.box(0.36, 0.26, 0.60, 0.86), 180, 270, fill=line, width=thin)
         pen.ellipse(canvas.box(0.46, 0.24, 0.50, 0.28), fill=line)
     elif cut == "beanie":
-        pen.line(canvas.points([(0.26, 0.52), (0.74, 0.52)]), fill=line, width=canvas.width(0.012))
+        canvas.line([(0.26, 0.52), (0.74, 0.52)], line, 0.012)
         for step in range(12):
             x = 0.285 + step * 0.039
-            pen.line(canvas.points([(x, 0.53), (x, 0.67)]), fill=line, width=thin)
+            canvas.line([(x, 0.53), (x, 0.67)], line, 0.008)
     elif shape == "shoe":
         for lift in (0.0, 0.30):
             pen.rectangle(canvas.box(0.15, 0.475 + lift, 0.85, 0.525 + lift), fill=(238, 238, 234), outline=line)
@@ -220,7 +196,7 @@ def draw_print(canvas: Canvas, garment: Garment, second: RGB) -> None:
         pen.ellipse(canvas.box(x - size, y - size, x + size, y + size), fill=second)
         pen.ellipse(canvas.box(x - size / 2, y - size / 2, x + size / 2, y + size / 2), fill=contrast(second))
     elif kind == 1:
-        pen.polygon(canvas.points([(x, y - size), (x + size, y + size), (x - size, y + size)]), fill=second)
+        canvas.polygon([(x, y - size), (x + size, y + size), (x - size, y + size)], second)
         if garment.pattern == "graphic print":
             pen.ellipse(canvas.box(x - 0.02, y, x + 0.02, y + 0.04), fill=contrast(second))
     else:
@@ -228,7 +204,7 @@ def draw_print(canvas: Canvas, garment: Garment, second: RGB) -> None:
         for at in range(10):
             reach = size * (1.15 if at % 2 == 0 else 0.5)
             tips.append((x + reach * math.sin(at * math.pi / 5), y - reach * math.cos(at * math.pi / 5)))
-        pen.polygon(canvas.points(tips), fill=second)
+        canvas.polygon(tips, second)
 
 
 def draw_brand(canvas: Canvas, garment: Garment, color: RGB, *, y: float | None = None, longest: float = 0.34) -> None:
@@ -334,12 +310,12 @@ def draw_defect(canvas: Canvas, garment: Garment, color: RGB, middle: tuple[floa
         pen.ellipse(canvas.box(x - size * 0.6, y - size * 0.6, x + size * 0.6, y + size * 0.6), fill=(12, 12, 14))
     elif kind == "tear":
         edge = [(x + (at % 2 - 0.5) * 0.035, y - 0.08 + at * 0.032) for at in range(6)]
-        pen.line(canvas.points(edge), fill=behind, width=canvas.width(0.042))
-        pen.line(canvas.points(edge), fill=(16, 16, 18), width=canvas.width(0.012))
+        canvas.line(edge, behind, 0.042)
+        canvas.line(edge, (16, 16, 18), 0.012)
     elif kind == "loose thread":
         thread = contrast(color)
         curve = [(x + 0.045 * math.sin(at * 0.9 + 1) * (1 + at * 0.05), y - 0.04 + at * 0.011) for at in range(15)]
-        pen.line(canvas.points(curve), fill=thread, width=canvas.width(0.010))
+        canvas.line(curve, thread, 0.010)
     elif kind == "pilling":
         lint = shade(color, 0.6) if light(color) > 110 else (168, 168, 172)
         for _ in range(26):

@@ -7,7 +7,7 @@ import math
 from PIL import Image, ImageDraw
 
 from peakbench.garments.canvas import Canvas
-from peakbench.garments.specification import LONG, QUARTER, SHORT
+from peakbench.garments.specification import CUTS, LONG, QUARTER, SHORT, Garment
 
 HEMS = {"t-shirt": 0.76, "tank top": 0.76, "shirt": 0.82, "blouse": 0.74, "sweater": 0.78, "sweatshirt": 0.76,
         "hoodie": 0.80, "jacket": 0.78, "coat": 0.95, "vest": 0.78, "dress": 0.95}  # fmt: skip
@@ -15,12 +15,14 @@ ARMS = {SHORT: 0.17, QUARTER: 0.33, LONG: 0.50}
 WIDE = ("hoodie", "sweater", "sweatshirt", "jacket", "coat")
 
 
-def outline(canvas: Canvas, cut: str, shape: str, neck: str | None, sleeve: str | None) -> Image.Image:
+def outline(canvas: Canvas, garment: Garment) -> Image.Image:
     """Return the mask of a garment, 255 where it is."""
+    cut = garment.cut
+    shape = CUTS[cut].shape
     mask = Image.new("L", canvas.picture.size, 0)
     pen = ImageDraw.Draw(mask)
     if shape in ("top", "dress"):
-        _upper(canvas, pen, cut, shape, neck, sleeve)
+        _upper(canvas, pen, garment)
     elif shape == "skirt":
         flare = canvas.chance.uniform(0.06, 0.16)
         pen.polygon(canvas.points([(0.36, 0.16), (0.64, 0.16), (0.64 + flare, 0.74), (0.36 - flare, 0.74)]), fill=255)
@@ -38,14 +40,14 @@ def outline(canvas: Canvas, cut: str, shape: str, neck: str | None, sleeve: str 
         pen.ellipse(canvas.box(0.45, 0.12, 0.55, 0.22), fill=255)
     else:
         for lift in (0.0, 0.30):
-            pen.polygon(canvas.points([(0.18, 0.28 + lift), (0.34, 0.28 + lift), (0.56, 0.36 + lift), (0.80, 0.42 + lift),
-                        (0.84, 0.50 + lift), (0.16, 0.50 + lift)]), fill=255)  # fmt: skip
+            upper = [(0.18, 0.28), (0.34, 0.28), (0.56, 0.36), (0.80, 0.42), (0.84, 0.50), (0.16, 0.50)]
+            pen.polygon(canvas.points([(x, y + lift) for x, y in upper]), fill=255)
     return mask
 
 
-def _upper(
-    canvas: Canvas, pen: ImageDraw.ImageDraw, cut: str, shape: str, neck: str | None, sleeve: str | None
-) -> None:
+def _upper(canvas: Canvas, pen: ImageDraw.ImageDraw, garment: Garment) -> None:
+    cut, neck, sleeve = garment.cut, garment.neckline, garment.sleeve_length
+    shape = CUTS[cut].shape
     wide = canvas.chance.uniform(-0.015, 0.015)
     left, right, hem = 0.30 + wide, 0.70 - wide, HEMS[cut]
     if cut in ("tank top", "vest"):

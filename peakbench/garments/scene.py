@@ -33,7 +33,7 @@ def render(garment: Garment, size: int = 128) -> Image.Image:
     >>> render(draw_garment(3)).size
     (128, 128)
     """
-    chance = random.Random(garment.seed ^ 0x5EED)
+    chance = random.Random(garment.seed ^ 0x5EED)  # noqa: S311 - a drawing, no secret
     hard = HARDNESS[garment.level]
     shift, shrink = 0.02 + 0.05 * hard, 0.03 + 0.14 * hard
     canvas = Canvas(2 * size, chance, scale=1.0 - chance.uniform(0, shrink))
@@ -96,10 +96,9 @@ def _garment(canvas: Canvas, garment: Garment, ground: RGB, second: RGB, behind:
     side = canvas.side
     if shape in ("top", "dress") and canvas.chance.random() < 0.25:
         wood = (120, 84, 50)
-        canvas.pen.line(canvas.points([(0.5, 0.0), (0.5, 0.12)]), fill=(130, 130, 134), width=canvas.width(0.012))
-        canvas.pen.line(canvas.points([(0.30, 0.22), (0.5, 0.11), (0.70, 0.22)]), fill=wood, width=canvas.width(0.03))
-    neck, sleeve = garment.neckline, garment.sleeve_length
-    mask = outline(canvas, garment.cut, shape, neck, sleeve)
+        canvas.line([(0.5, 0.0), (0.5, 0.12)], (130, 130, 134), 0.012)
+        canvas.line([(0.30, 0.22), (0.5, 0.11), (0.70, 0.22)], wood, 0.03)
+    mask = outline(canvas, garment)
     sheet = cloth(garment.pattern, ground, second, side, canvas.chance)
     middle = place(canvas, garment)
     if garment.defect_type == "fading":

@@ -27,8 +27,9 @@ class Cut:
     closures: tuple[str | None, ...] = (None,)
 
 
+ROUND = ("crew neck", "v-neck", "scoop neck")
 CUTS: dict[str, Cut] = {
-    "t-shirt": Cut("top", ("crew neck", "v-neck", "scoop neck"), (SHORT,), ("pullover",)),
+    "t-shirt": Cut("top", ROUND, (SHORT,), ("pullover",)),
     "tank top": Cut("top", ("scoop neck", "v-neck"), (NONE,), ("pullover",)),
     "shirt": Cut("top", ("shirt collar",), (SHORT, QUARTER, LONG), ("button front",)),
     "blouse": Cut("top", ("v-neck", "scoop neck"), (SHORT, QUARTER), ("pullover", "button front")),
@@ -38,7 +39,7 @@ CUTS: dict[str, Cut] = {
     "jacket": Cut("top", ("shirt collar", "stand collar"), (LONG,), ("zip front", "button front")),
     "coat": Cut("top", ("lapel", "hooded"), (LONG,), ("button front", "zip front")),
     "vest": Cut("top", ("stand collar", "v-neck"), (NONE,), ("zip front", "button front")),
-    "dress": Cut("dress", ("crew neck", "v-neck", "scoop neck"), (NONE, SHORT, QUARTER, LONG), ("pullover", "button front")),
+    "dress": Cut("dress", ROUND, (NONE, SHORT, QUARTER, LONG), ("pullover", "button front")),
     "skirt": Cut("skirt", closures=("elastic waist", "zip front", "button front")),
     "pants": Cut("legs", closures=("zip fly", "drawstring")),
     "jeans": Cut("legs", closures=("zip fly",)),
@@ -93,7 +94,7 @@ def draw_garment(seed: int, *, level: Level | None = None) -> Garment:
     >>> draw_garment(1, level="easy") == draw_garment(1, level="easy")
     True
     """
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - a drawing, no secret
     chosen: Level = level or chance.choice(LEVELS)
     name = chance.choice(list(CUTS))
     cut = CUTS[name]
