@@ -164,8 +164,14 @@ def reason_table() -> Iterator[str]:
 
 def reader_table() -> Iterator[str]:
     """The forms of data sets that ship."""
+    folders = {"hf", "images"}
     rows = (
-        [f"`{one.name}`", ", ".join(f"`{ending}`" for ending in one.endings) or "a folder", one.description]
+        [
+            f"`{one.name}`",
+            ", ".join(f"`{ending}`" for ending in one.endings)
+            or ("a folder" if one.name in folders else f"`{one.name}:`"),
+            one.description,
+        ]
         for one in registry().readers
     )
     return table(["form", "chosen by", "what it is"], rows)

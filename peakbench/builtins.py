@@ -119,8 +119,9 @@ def peakbench_tasks() -> Iterable[Path | Task]:
 def peakbench_readers() -> Iterable[Reader]:
     """Return the data-set readers that ship."""
     from peakbench.datasets import READERS
+    from peakbench.garments import READER
 
-    return READERS
+    return [*READERS, READER]
 
 
 @hookimpl
