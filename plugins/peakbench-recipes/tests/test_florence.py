@@ -416,7 +416,7 @@ def test_a_model_that_is_not_there_is_named(data: Any, tmp_path: Path, monkeypat
 def test_export_gives_a_whole_model_that_answers_the_same(trained: Any, served: Any, tmp_path: Path) -> None:
     (kind,) = KINDS
     assert kind.export is not None
-    whole = kind.serve(kind.export(trained.checkpoint, "huggingface", tmp_path / "whole"))
+    whole = kind.serve(kind.export(trained.checkpoint, "merged", tmp_path / "whole"))
     prompt = Prompt((png(COLORS["blue"]),), "swatch as JSON", Sampling(temperature=0, max_tokens=40))
     assert whole.generate([prompt])[0][0].text == served.generate([prompt])[0][0].text
 

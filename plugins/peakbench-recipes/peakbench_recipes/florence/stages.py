@@ -11,7 +11,7 @@ from peakbench_recipes.stages import Needs, StageContext, StageKind
 if TYPE_CHECKING:
     from peakbench.serving.base import ServedModel
 
-MODEL = "huggingface"
+MODEL = "merged"
 """The form of export that merges the adapters into the base: a whole model for transformers."""
 
 
