@@ -56,18 +56,19 @@ class PretrainConfig(TrainingConfig):
 
     ``text``: JSON texts without an image that each batch has beside it, so that the base knows the form of an answer,
     and nothing of when to give one. ``shift`` in pixels, ``contrast`` and ``brightness`` as standard deviations:
-    how images are varied. ``average``: the moving average of the weights that is kept.
+    how images are varied. ``votes``: weight of the fields read straight from the image tokens. ``average``: the moving average of the weights that is kept.
     """
 
     kind: Literal["reader.pretrain"] = "reader.pretrain"
     model: ModelConfig = ModelConfig()
     steps: int = Field(2000, ge=1)
-    lr: float = Field(2e-3, gt=0)
+    lr: float = Field(4e-3, gt=0)
     muon_lr: float = Field(0.02, gt=0)
     weight_decay: float = Field(0.02, ge=0)
     clip: float = Field(5.0, gt=0)
     average: float = Field(0.99, ge=0, lt=1)
     text: int = Field(8, ge=0)
+    votes: float = Field(0.5, ge=0)
     shift: int = Field(5, ge=0)
     contrast: float = Field(0.12, ge=0)
     brightness: float = Field(0.1, ge=0)

@@ -44,7 +44,7 @@ def fine_tune(context: StageContext) -> Path:
         target = padded([targets[place] for place in chosen], PAD)
         loss = cross_entropy(model.answers(seen[chosen].float(), prompt, target), target)
         norm = update(loss, parameters, optimizers, config.clip)
-        return {"loss": float(loss), "gradient": norm}
+        return {"loss": float(loss.detach()), "gradient": norm}
 
     parts = {"weights": (model.adapter_state, model.restore_adapters)}
     seconds = train(context, step, optimizers, parts, timer)

@@ -149,11 +149,11 @@ class Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         same = Convolution(channels, stride=1)
-        self.f = nn.Sequential(*convolution(channels, same), nn.ReLU(), *convolution(channels, same))
+        self.f = nn.Sequential(*convolution(channels, same), nn.ReLU(inplace=True), *convolution(channels, same))
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, rows, columns) to the same."""
-        return F.relu(x + self.f(x))
+        return F.relu_(self.f(x) + x)
 
 
 class Reader(nn.Module):
@@ -165,7 +165,7 @@ class Reader(nn.Module):
         stem: list[nn.Module] = []
         inputs = 3
         for step in sizes.stem:
-            stem += [*convolution(inputs, step), nn.ReLU(), *(Residual(step.channels) for _ in range(step.residual))]
+            stem += [*convolution(inputs, step), nn.ReLU(inplace=True), *(Residual(step.channels) for _ in range(step.residual))]
             inputs = step.channels
         self.stem = nn.Sequential(*stem)
         self.project = nn.Linear(inputs, sizes.width)

@@ -16,6 +16,7 @@ from peakbench_recipes.tiny.configuration import PretrainConfig
 from peakbench_recipes.tiny.data import Batches, load_images, padded, phrases, pixels, varied
 from peakbench_recipes.tiny.model import Convolution, Reader, Sizes
 from peakbench_recipes.tiny.optimizer import Average, Muon
+from peakbench_recipes.tiny.pooled import Votes
 from peakbench_recipes.tiny.tokens import END, PAD, TEXT, Tokenizer, answer, caption
 from peakbench_recipes.tiny.training import Timer, finished, held_out, one_thread, summary, train, update
 
@@ -37,8 +38,9 @@ def pretrain(context: StageContext) -> Path:
 
     model = Reader(_sizes(config, len(tokenizer.vocabulary))).to(memory_format=torch.channels_last)
     context.say(f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
-    parameters = list(model.parameters())
-    optimizers = _optimizers(model, config)
+    votes = Votes(images.references, list(said), config.model.width)
+    parameters = [*model.parameters(), *votes.parameters()]
+    optimizers = _optimizers(model, votes, config)
     average = Average(model.named_parameters(), config.average)
     batches = Batches(images, config.batch, config.steps, context.seed)
     prompt = list(tokenizer.prompt)
@@ -55,16 +57,22 @@ def pretrain(context: StageContext) -> Path:
         )
         target = padded([captions[place] for place in chosen], PAD)
         ids = torch.cat([torch.tensor([prompt] * len(chosen)), target], 1)
-        logits = model(ids[:, :-1], model.see(shown))[:, len(prompt) - 1 :]
-        loss = total = cross_entropy(logits, target)
+        seen = model.see(shown)
+        loss = total = cross_entropy(model(ids[:, :-1], seen)[:, len(prompt) - 1 :], target)
+        if config.votes:
+            total = total + config.votes * votes(seen, chosen)
         if config.text:
             text = padded([answers[place] for place in _texts(len(images), config.text, context.seed, number)], PAD)
-            total = loss + 0.25 * cross_entropy(model(text[:, :-1]), text[:, 1:])
+            total = total + 0.25 * cross_entropy(model(text[:, :-1]), text[:, 1:])
         norm = update(total, parameters, optimizers, config.clip)
         average.update(model.named_parameters(), number)
-        return {"loss": float(loss), "gradient": norm}
+        return {"loss": float(loss.detach()), "gradient": norm}
 
-    parts = {"weights": (model.state_dict, model.load_state_dict), "average": (lambda: average.values, average.restore)}
+    parts = {
+        "weights": (model.state_dict, model.load_state_dict),
+        "votes": (votes.state_dict, votes.load_state_dict),
+        "average": (lambda: average.values, average.restore),
+    }
     seconds = train(context, step, optimizers, parts, Timer())
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -86,12 +94,12 @@ def _sizes(config: PretrainConfig, vocabulary: int) -> Sizes:
     return Sizes(vocabulary, given.width, given.heads, given.blocks, stem, given.size, given.answer)
 
 
-def _optimizers(model: Reader, config: PretrainConfig) -> list[torch.optim.Optimizer]:
+def _optimizers(model: Reader, votes: Votes, config: PretrainConfig) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside; AdamW for what meets pixels or tokens, and for vectors."""
     outside = ("stem.0.weight", "embedding.weight", "position")
     inside = [p for name, p in model.named_parameters() if p.ndim >= 2 and name not in outside]
     known = {id(parameter) for parameter in inside}
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    rest = [one for one in (*model.parameters(), *votes.parameters()) if id(one) not in known]
     decay = config.weight_decay
     return [
         torch.optim.AdamW(rest, config.lr, betas=(0.9, 0.98), weight_decay=decay),
