@@ -89,11 +89,8 @@ def test_n_and_level_choose_among_the_samples(tmp_path: Path) -> None:
     assert hard.dropped == {"not hard": 4}
 
 
-def test_the_drawn_garments_train_and_their_test_split_does_not() -> None:
-    from peakbench.builtins import open_registry
-
-    if "synthetic" not in {reader.name for reader in open_registry().readers}:
-        pytest.skip("this PeakBench draws no garments")
+def test_the_drawn_garments_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEAKBENCH_SYNTHETIC", str(tmp_path))
     samples = training_samples(DataConfig(n=3, level="easy"))
     assert [sample.level for sample in samples] == ["easy"] * 3
     assert samples[0].array().shape == (128, 128, 3)
