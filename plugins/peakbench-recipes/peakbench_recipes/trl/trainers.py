@@ -122,7 +122,7 @@ class GtpoTrainer(GRPOTrainer):  # type: ignore[misc]
         if not hasattr(self, "_pieces"):
             self._pieces: dict[int, str] = {}
         if token not in self._pieces:
-            tokenizer = getattr(self.processing_class, "tokenizer", self.processing_class)
+            tokenizer: Any = getattr(self.processing_class, "tokenizer", self.processing_class)
             self._pieces[token] = tokenizer.decode([token], skip_special_tokens=True)
         return self._pieces[token]
 

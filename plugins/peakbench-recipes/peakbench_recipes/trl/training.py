@@ -45,7 +45,7 @@ def train_sft(context: StageContext) -> Path:
     config: SftConfig = context.config
     task, samples = _data(config)
     start = _start(context, task)
-    opened = _open(start, config)
+    opened = _open(start, config, context.seed)
     rows = config.batch * config.accumulation
     steps = config.steps or max(1, math.ceil(len(samples) * config.epochs / rows))
     order = samples.order(seed=context.seed, epochs=steps * rows / len(samples))[: steps * rows]
@@ -90,7 +90,7 @@ def open_rl_trainer(
 
     config: RlConfig = context.config
     start = _start(context, samples.task)
-    opened = _open(start, config)
+    opened = _open(start, config, context.seed)
     answers = config.prompts * config.rollouts
     needed = config.steps * config.prompts
     order = samples.order(seed=context.seed, epochs=needed / len(samples))[:needed]
@@ -189,8 +189,11 @@ def _start(context: StageContext, task: Task) -> Checkpoint:
     return start
 
 
-def _open(start: Checkpoint, config: ModelStageConfig) -> Opened:
+def _open(start: Checkpoint, config: ModelStageConfig, seed: int) -> Opened:
     """Open the model with an adapter to train: the one before, or a new one."""
+    from transformers import set_seed
+
+    set_seed(seed)  # a new adapter begins at random
     opened = open_checkpoint(start, trainable=True)
     if start.adapter is not None:
         return opened
