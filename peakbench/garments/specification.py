@@ -95,7 +95,7 @@ def draw_garment(seed: int, *, level: Level | None = None) -> Garment:
     True
     """
     chance = random.Random(seed)  # noqa: S311 - a drawing, no secret
-    chosen: Level = level or chance.choice(LEVELS)
+    chosen = chance.choice(LEVELS) if level is None else level
     name = chance.choice(list(CUTS))
     cut = CUTS[name]
     ground, second = chance.sample(list(COLORS), 2)
