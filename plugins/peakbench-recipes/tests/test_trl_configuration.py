@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from peakbench.errors import ConfigError
+from peakbench.rewards import Reward
 from pydantic import ValidationError
 
 from peakbench_recipes.configuration import load_recipe, recipes
+from peakbench_recipes.rewards import AnswerReward
 from peakbench_recipes.stages import stage_kind
 from peakbench_recipes.trl.checkpoints import Checkpoint, starting_checkpoint
 from peakbench_recipes.trl.configuration import GrpoConfig, GtpoConfig, SftConfig
@@ -71,7 +74,7 @@ def test_needs_grow_with_the_model_and_with_sampling():
     large = needs_of(SftConfig(kind="sft", model="Qwen/Qwen3-VL-8B-Instruct"))
     sampled = needs_of(GrpoConfig(kind="grpo", model="Qwen/Qwen3-VL-2B-Instruct"))
     assert 2 * 2.1 < small.gpu_memory_gb < sampled.gpu_memory_gb
-    assert 2 * 8.8 < large.gpu_memory_gb
+    assert large.gpu_memory_gb > 2 * 8.8
     assert "estimated" in small.note
     assert small.hours is None
     assert needs_of(GrpoConfig(kind="grpo")).gpu_memory_gb is None
@@ -134,6 +137,25 @@ def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path, text):
     (tmp_path / "config.json").write_text("{}")
     if text is None:
         assert Checkpoint.read(tmp_path) == Checkpoint(str(tmp_path))
+
+
+def test_the_reward_in_the_form_of_trl():
+    reference = {"type": "t-shirt", "color": "navy blue", "brand": None}
+    texts = [json.dumps(reference), '{"type": "t-shirt"}', "a t-shirt"]
+    logged: dict[str, float] = {}
+    reward = Reward("garment")
+    found = AnswerReward(reward)(
+        prompts=[[]] * 3,
+        completions=[[{"role": "assistant", "content": text}] for text in texts[:2]] + [texts[2]],
+        completion_ids=[[1]] * 3,
+        reference=[json.dumps(reference)] * 3,
+        log_metric=logged.__setitem__,
+    )
+    parts = [reward(text, reference) for text in texts]
+    assert found == [one.total for one in parts]
+    assert found[0] > found[1] > found[2] == 0
+    assert logged["json_rate"] == pytest.approx(2 / 3)
+    assert logged["content"] == pytest.approx(sum(one.content for one in parts) / 3)
 
 
 ARCHITECTURES = {

@@ -105,6 +105,7 @@ def _qwen3_vl(tokenizer: Any, width: int, layers: int) -> tuple[Any, Any]:
             "max_position_embeddings": 4096,
             "rope_scaling": {"rope_type": "default", "mrope_section": [8, 4, 4], "mrope_interleaved": True},
             "pad_token_id": tokenizer.pad_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
         },
         vision_config={
             "depth": 2,
