@@ -55,8 +55,11 @@ class PretrainConfig(TrainingConfig):
     """From nothing to a reader that describes a garment in prose.
 
     ``text``: JSON texts without an image that each batch has beside it, so that the base knows the form of an answer,
-    and nothing of when to give one. ``shift`` in pixels, ``contrast`` and ``brightness`` as standard deviations:
-    how images are varied. ``votes``: weight of the fields read straight from the image tokens. ``average``: the moving average of the weights that is kept.
+    and nothing of when to give one; ``text_weight``: of their loss. ``votes``: weight of the fields read straight from
+    the image tokens. ``rich``: how much more often an image is shown for each of ``rich_fields`` that has a value (0:
+    all alike); what is small and seldom there takes longest to learn. ``shift`` in pixels, ``contrast`` and
+    ``brightness`` as standard deviations: how images are varied. ``average``: the moving average of the weights that
+    is kept.
     """
 
     kind: Literal["reader.pretrain"] = "reader.pretrain"
@@ -68,7 +71,10 @@ class PretrainConfig(TrainingConfig):
     clip: float = Field(5.0, gt=0)
     average: float = Field(0.99, ge=0, lt=1)
     text: int = Field(8, ge=0)
+    text_weight: float = Field(0.25, ge=0)
     votes: float = Field(0.5, ge=0)
+    rich: float = Field(0.0, ge=0)
+    rich_fields: tuple[str, ...] = ("brand", "size", "defect_type")
     shift: int = Field(5, ge=0)
     contrast: float = Field(0.12, ge=0)
     brightness: float = Field(0.1, ge=0)

@@ -66,12 +66,20 @@ def letterbox(picture: Any, size: int) -> NDArray[np.uint8]:
 
 
 class Batches:
-    """Which samples each step sees: every sample once before one comes again, in an order of its own each time."""
+    """Which samples each step sees: every sample once before one comes again, in an order of its own each time.
 
-    def __init__(self, images: Images, batch: int, steps: int, seed: int) -> None:
+    ``weights``: samples are drawn with these chances instead.
+    """
+
+    def __init__(
+        self, images: Images, batch: int, steps: int, seed: int, *, weights: NDArray[np.float64] | None = None
+    ) -> None:
         self.batch = batch
         total = batch * steps
-        if images.order is not None:
+        if weights is not None:
+            draw = np.random.default_rng((seed, 2))
+            self._order = draw.choice(len(images), total, p=weights / weights.sum())
+        elif images.order is not None:
             self._order = np.resize(images.order.order(seed=seed, epochs=total / len(images)), total)
         else:
             rounds = -(-total // len(images))
@@ -91,7 +99,7 @@ def varied(images: Tensor, *, shift: int, contrast: float, brightness: float, ge
     return moved * factor + brightness * torch.randn(shape, generator=generator)
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator]
 def features(model: Reader, images: NDArray[np.uint8], *, batch: int = 64) -> Tensor:
     """The image tokens of every image in half precision: the stem is frozen, so they are made once."""
     model.eval()

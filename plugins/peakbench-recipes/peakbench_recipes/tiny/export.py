@@ -32,7 +32,7 @@ def export_checkpoint(checkpoint: Path, form: str, target: Path) -> Path:
         ConfigError: the form is not ``reader``.
     """
     if form != "reader":
-        raise ConfigError(f"a small reader has no form '{form}'", expected="reader, folder")
+        raise ConfigError(f"a small reader has no form '{form}'", expected="reader, series, folder")
     model, tokenizer, about = load_model(checkpoint)
     files: dict[str, Mapping[str, NDArray[Any]]] = {BASE: base_arrays(model)}
     adapter = None
@@ -120,7 +120,7 @@ def adapter_arrays(model: Reader) -> Arrays:
     """The adapters: ``blocks.{i}.{matrix}.a`` and ``.b``, and their ``scale``."""
     arrays = {name: value.numpy().astype(np.float32) for name, value in model.adapter_state().items()}
     scales = {one.scale for _, one in model.adapters()}
-    return {**arrays, "scale": np.float32(scales.pop())}  # type: ignore[dict-item]  # an array without axes
+    return {**arrays, "scale": np.float32(scales.pop())}
 
 
 def sha256(checkpoint: Path) -> str:

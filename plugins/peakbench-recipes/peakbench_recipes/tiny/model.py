@@ -1,4 +1,4 @@
-"""The small reader in torch: a convolutional stem, then a transformer that reads its image tokens and writes the answer.
+"""The small reader in torch: a convolutional stem, then a transformer that reads its tokens and answers.
 
 Image tokens see each other in both directions; the tokens of prompt and answer see the image and what stands before
 them. The input and the output embedding are one matrix. Low-rank adapters attach to the four linear layers of each
@@ -74,7 +74,7 @@ class Sizes:
         return {**asdict(self), "stem": [asdict(step) for step in self.stem]}
 
 
-class Norm(nn.Module):
+class Norm(nn.Module):  # type: ignore[misc]
     """Root-mean-square normalisation with a learned gain."""
 
     def __init__(self, width: int) -> None:
@@ -86,7 +86,7 @@ class Norm(nn.Module):
         return F.rms_norm(x, (x.size(-1),), self.weight.to(x.dtype), 1e-6)
 
 
-class Adapted(nn.Module):
+class Adapted(nn.Module):  # type: ignore[misc]
     """A frozen linear layer with a low-rank correction: W x + (alpha / rank) B A x. B begins at zero."""
 
     def __init__(self, base: nn.Linear, rank: int, alpha: float) -> None:
@@ -102,7 +102,7 @@ class Adapted(nn.Module):
         return self.base(x) + F.linear(F.linear(x, self.a), self.b) * self.scale
 
 
-class Block(nn.Module):
+class Block(nn.Module):  # type: ignore[misc]
     """Attention and a feed-forward layer, each on the normalised input."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -143,7 +143,7 @@ def convolution(inputs: int, step: Convolution) -> list[nn.Module]:
     return [kernel, nn.BatchNorm2d(step.channels)]
 
 
-class Residual(nn.Module):
+class Residual(nn.Module):  # type: ignore[misc]
     """Two 3x3 convolutions beside a shortcut."""
 
     def __init__(self, channels: int) -> None:
@@ -156,7 +156,7 @@ class Residual(nn.Module):
         return F.relu_(self.f(x) + x)
 
 
-class Reader(nn.Module):
+class Reader(nn.Module):  # type: ignore[misc]
     """The whole reader. Images are float, (batch, 3, size, size), normalised by ``pixels``."""
 
     def __init__(self, sizes: Sizes) -> None:
@@ -165,7 +165,11 @@ class Reader(nn.Module):
         stem: list[nn.Module] = []
         inputs = 3
         for step in sizes.stem:
-            stem += [*convolution(inputs, step), nn.ReLU(inplace=True), *(Residual(step.channels) for _ in range(step.residual))]
+            stem += [
+                *convolution(inputs, step),
+                nn.ReLU(inplace=True),
+                *(Residual(step.channels) for _ in range(step.residual)),
+            ]
             inputs = step.channels
         self.stem = nn.Sequential(*stem)
         self.project = nn.Linear(inputs, sizes.width)
@@ -249,14 +253,14 @@ class Reader(nn.Module):
         """The adapters' weights by name."""
         return {f"{name}.{half}": getattr(one, half).detach() for name, one in self.adapters() for half in ("a", "b")}
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def restore_adapters(self, state: dict[str, Tensor]) -> None:
         """Put back what ``adapter_state`` gave."""
         for name, one in self.adapters():
             one.a.copy_(state[f"{name}.a"])
             one.b.copy_(state[f"{name}.b"])
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def write(
         self,
         seen: Tensor,

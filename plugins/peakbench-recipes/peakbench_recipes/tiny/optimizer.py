@@ -31,7 +31,7 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     return x.T if tall else x
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(torch.optim.Optimizer):  # type: ignore[misc]
     """Orthogonalised momentum; a convolution counts as the matrix (channels out, all that goes in).
 
     ``lr``: the root mean square of one step's change is about 0.2 * lr, whatever the matrix's shape.
@@ -42,7 +42,7 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__(list(parameters), {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def step(self, closure: None = None) -> None:
         """Apply the gradients."""
         for group in self.param_groups:
@@ -82,7 +82,7 @@ class Average:
         """Go on from earlier values."""
         self.values = {name: value.clone() for name, value in values.items()}
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def update(self, parameters: Iterable[tuple[str, nn.Parameter]], step: int) -> None:
         """Take in the parameters after a step."""
         share = 1 - min(self.decay, (1 + step) / (10 + step))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from peakbench_recipes.tiny.tokens import JOIN, Reference
 
 
-class Votes(nn.Module):
+class Votes(nn.Module):  # type: ignore[misc]
     """A linear layer from image tokens to the values of all fields; of two values in a field, the first counts."""
 
     def __init__(self, references: Sequence[Reference], keys: Sequence[str], width: int) -> None:

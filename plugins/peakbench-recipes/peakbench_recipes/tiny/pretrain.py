@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,12 +14,15 @@ from torch import Tensor, nn
 from peakbench_recipes.stages import StageContext
 from peakbench_recipes.tiny.checkpoint import save_model
 from peakbench_recipes.tiny.configuration import PretrainConfig
-from peakbench_recipes.tiny.data import Batches, load_images, padded, phrases, pixels, varied
-from peakbench_recipes.tiny.model import Convolution, Reader, Sizes
+from peakbench_recipes.tiny.data import Batches, Images, load_images, padded, phrases, varied
+from peakbench_recipes.tiny.model import Convolution, Reader, Sizes, pixels
 from peakbench_recipes.tiny.optimizer import Average, Muon
 from peakbench_recipes.tiny.pooled import Votes
 from peakbench_recipes.tiny.tokens import END, PAD, TEXT, Tokenizer, answer, caption
 from peakbench_recipes.tiny.training import Timer, finished, held_out, one_thread, summary, train, update
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def pretrain(context: StageContext) -> Path:
@@ -42,7 +46,7 @@ def pretrain(context: StageContext) -> Path:
     parameters = [*model.parameters(), *votes.parameters()]
     optimizers = _optimizers(model, votes, config)
     average = Average(model.named_parameters(), config.average)
-    batches = Batches(images, config.batch, config.steps, context.seed)
+    batches = Batches(images, config.batch, config.steps, context.seed, weights=_weights(images, config))
     prompt = list(tokenizer.prompt)
 
     def step(number: int, generator: torch.Generator) -> dict[str, float]:
@@ -63,7 +67,7 @@ def pretrain(context: StageContext) -> Path:
             total = total + config.votes * votes(seen, chosen)
         if config.text:
             text = padded([answers[place] for place in _texts(len(images), config.text, context.seed, number)], PAD)
-            total = total + 0.25 * cross_entropy(model(text[:, :-1]), text[:, 1:])
+            total = total + config.text_weight * cross_entropy(model(text[:, :-1]), text[:, 1:])
         norm = update(total, parameters, optimizers, config.clip)
         average.update(model.named_parameters(), number)
         return {"loss": float(loss.detach()), "gradient": norm}
@@ -107,12 +111,20 @@ def _optimizers(model: Reader, votes: Votes, config: PretrainConfig) -> list[tor
     ]
 
 
+def _weights(images: Images, config: PretrainConfig) -> NDArray[np.float64] | None:
+    """How often each image is shown; None for all alike, or where a curriculum says the order."""
+    if not config.rich or images.order is not None:
+        return None
+    counts = [sum(one.get(name) is not None for name in config.rich_fields) for one in images.references]
+    return 1.0 + config.rich * np.array(counts, dtype=np.float64)
+
+
 def _texts(total: int, count: int, seed: int, step: int) -> list[int]:
-    return np.random.default_rng((seed, step, 1)).integers(0, total, count).tolist()
+    return [int(place) for place in np.random.default_rng((seed, step, 1)).integers(0, total, count)]
 
 
-@torch.no_grad()
-def _settle(model: Reader, images: np.ndarray) -> None:
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def _settle(model: Reader, images: NDArray[np.uint8]) -> None:
     """Batch statistics of the averaged weights: those kept in training belong to other weights."""
     model.train()
     for module in model.modules():

@@ -59,7 +59,7 @@ def learn_from_reward(context: StageContext) -> Path:
         chances = logits.log_softmax(-1)
         taken = chances.gather(-1, ids[..., None])[..., 0]
         entropies = -(chances.detach().exp() * chances.detach()).sum(-1)
-        weights, found = advantages(config, tokenizer, ids, mask, rewards, entropies)
+        weights, found = advantages(config, tokenizer, ids, mask, rewards=rewards, entropies=entropies)
         ratio = torch.exp(taken - taken.detach())  # one update a batch: 1 in value, the policy's gradient in slope
         counted = mask.float()
         loss = -((ratio * weights * counted).sum(1) / counted.sum(1)).mean()
@@ -81,7 +81,7 @@ def learn_from_reward(context: StageContext) -> Path:
 
 
 def advantages(
-    config: RewardConfig, tokenizer: Tokenizer, ids: Tensor, mask: Tensor, rewards: Tensor, entropies: Tensor
+    config: RewardConfig, tokenizer: Tokenizer, ids: Tensor, mask: Tensor, *, rewards: Tensor, entropies: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
     """The weight of each sampled token, (answers, tokens), and what there is to log of it."""
     group = config.group

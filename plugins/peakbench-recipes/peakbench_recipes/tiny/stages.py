@@ -40,8 +40,13 @@ def serve(checkpoint: Path) -> ServedModel:
 
 
 def _export(checkpoint: Path, form: str, target: Path) -> Path:
+    """``reader``: the checkpoint alone; ``series``: every stage that led to it in one folder."""
     from peakbench_recipes.tiny.export import export_checkpoint
+    from peakbench_recipes.tiny.series import export_run
 
+    if form == "series":
+        export_run(checkpoint, target)
+        return target
     return export_checkpoint(checkpoint, form, target)
 
 
@@ -64,7 +69,7 @@ KINDS: tuple[StageKind, ...] = tuple(
         serve,
         needs=_needs,
         export=_export,
-        forms=("reader",),
+        forms=("reader", "series"),
         pretrains=name == "reader.pretrain",
     )
     for name, title, config, train in (

@@ -155,8 +155,6 @@ def read_all(
     texts: list[str] = []
     for first in range(0, len(seen), batch):
         part = seen[first : first + batch].float()
-        ids, _ = model.write(
-            part, tokenizer.prompt, end=END, limit=limit, temperature=temperature, generator=generator
-        )
+        ids, _ = model.write(part, tokenizer.prompt, end=END, limit=limit, temperature=temperature, generator=generator)
         texts += [tokenizer.text(row) for row in ids.tolist()]
     return texts
