@@ -1,6 +1,7 @@
 """A run over the embedded data set, and its main numbers: python examples/first_run.py
 
-Recorded answers are replayed, so no model is measured. Name your own server, and the rest stays as it is:
+The small reader inside the package is asked about drawn garments, on this machine. Name your own server, and the rest
+stays as it is:
 
     pb.run("eval.jsonl", task="garment", endpoint="http://127.0.0.1:8000/v1", model="qwen3-vl-2b", out="runs/qwen3")
 """
@@ -11,7 +12,7 @@ from pathlib import Path
 import peakbench as pb
 
 with tempfile.TemporaryDirectory() as folder:
-    run = pb.run(out=Path(folder) / "demo")
+    run = pb.run(limit=48, out=Path(folder) / "demo")
 
     samples = run.summary["samples"]
     print(f"{samples['total']} samples: {samples['answers'] - samples['failed']} answered, {samples['failed']} failed")

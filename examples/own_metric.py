@@ -81,7 +81,7 @@ def registered() -> Iterator[Path]:
 
 if __name__ == "__main__":
     with registered() as folder:
-        run = pb.run(out=folder / "run")
+        run = pb.run(endpoint="recorded", out=folder / "run")
         one = run.summary["metrics"]["same_length"]
         print(f"same_length {one['value']:.3f}, 95 % interval {one['low']:.3f} to {one['high']:.3f}")
         print(f"floors {', '.join(f'{name} {value:.3f}' for name, value in one['floor'].items())}")

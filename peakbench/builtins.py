@@ -132,7 +132,7 @@ def peakbench_endpoints() -> Iterable[EndpointProvider]:
             name="reader",
             open=_reader,
             description="A small trained model inside the package, served on this machine.",
-            data="synthetic:garments?n=100&seed=7&split=test",
+            data="synthetic:garments?n=200&seed=7&split=test",
             task="garment",
             notice="A small model that was trained on drawn garments is asked about drawn garments that it has not "
             "seen, on this machine; its scores say nothing about photos. Name your own server with --endpoint and "
@@ -166,10 +166,12 @@ def peakbench_destinations() -> Iterable[Destination]:
 
 @contextmanager
 def _reader() -> Iterator[Endpoint]:
-    from peakbench.reader import open_reader, reader_names
+    from peakbench.reader import embedded, open_reader, reader_names
     from peakbench.serving import LazyModel, Server
 
-    with Server([LazyModel(name, partial(open_reader, name)) for name in reader_names()]) as server:
+    # by its folder: a folder "reader" where the command runs is another model
+    shipped = [LazyModel(name, partial(open_reader, embedded(), model=name)) for name in reader_names()]
+    with Server(shipped) as server:
         yield server.endpoint(model="reader")
 
 

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 SCRIPTS = {
-    "first_run.py": ["24 samples: 24 answered, 0 failed", "weighted_score", "unscored, not zero"],
+    "first_run.py": ["48 samples: 48 answered, 0 failed", "weighted_score", "unscored, not zero"],
     # By hand. weighted: p1 1; p2 (2.5 + 1.5 * 10/11) / 6.5 = 0.5944, "levis" being 10/11 of "levi's"; p3 0; mean 0.531.
     # valued F1: correct values 3 + 2, one wrong, omitted one in p2 and two in p3: 10 / (10 + 2 + 3) = 0.667.
     "score_answers.py": ["weighted_score   0.531", "valued_f1        0.667", "p3 unparseable type unread"],

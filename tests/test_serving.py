@@ -509,9 +509,9 @@ def test_peakbench_asks_it(tmp_path, server, model, transport, stream):
 def test_the_endpoint_reader_serves_what_ships_for_a_run_and_no_longer(tmp_path, monkeypatch):
     opened = []
 
-    def open_reader(name):
-        opened.append(name)
-        return Fake(name)
+    def open_reader(_folder, *, model):
+        opened.append(model)
+        return Fake(model)
 
     monkeypatch.setattr("peakbench.reader.open_reader", open_reader)
     monkeypatch.setattr("peakbench.reader.reader_names", lambda: ("reader", "reader-int8"))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, Unpack
 
 from peakbench.analysis.evaluation.passes import evaluate
 from peakbench.api.adoption import adopt
-from peakbench.api.jobs import DEMO_PROVIDER, Job, prepared, samples_of
+from peakbench.api.jobs import DEFAULT_PROVIDER, Job, prepared, samples_of
 from peakbench.api.options import MetricChoice, Options, RunOptions, check_profile, options_of
 from peakbench.backends import open_tools
 from peakbench.builtins import open_registry
@@ -27,7 +27,7 @@ from peakbench.scoring import Profile
 from peakbench.store import JournalIndex, RunDirectory
 from peakbench.tasks import Task
 
-__all__ = ["DEMO_PROVIDER", "Plan", "RunOptions", "arun", "load_run", "plan", "run", "score"]
+__all__ = ["DEFAULT_PROVIDER", "Plan", "RunOptions", "arun", "load_run", "plan", "run", "score"]
 
 T = TypeVar("T")
 

@@ -33,7 +33,7 @@ from peakbench.registry import Registry
 from peakbench.store import DataRecord, EndpointRecord, JournalIndex, RunDirectory, RunRecord, TaskRecord, task_sha256
 from peakbench.tasks import Task
 
-DEMO_PROVIDER = "recorded"
+DEFAULT_PROVIDER = "reader"
 DEFAULT_TASK = "garment"
 
 
@@ -149,14 +149,15 @@ def prepared(data: Any, options: Options) -> Iterator[Job]:
         raise ConfigError(
             "data or a model without an endpoint: there is nobody to ask",
             where="endpoint",
-            expected="a URL and a model, or none of them for the recorded answers inside the package",
+            expected="a URL and a model, or nothing of all that for the small reader inside the package",
+            hint='endpoint="reader" asks that reader about any data',
         )
     registry = open_registry(extra=[Path(file) for file in options.definitions])
     with ExitStack() as stack:
         notes: list[str] = []
         provider = None
         if options.endpoint is None or not re.match(r"https?:", options.endpoint, re.IGNORECASE):
-            provider = registry.endpoint(options.endpoint or DEMO_PROVIDER)
+            provider = registry.endpoint(options.endpoint or DEFAULT_PROVIDER)
         spec = data if data is not None else (provider.data if provider else None)
         if spec is None:
             spec = demo_data()

@@ -24,7 +24,8 @@ class RunOptions(TypedDict, total=False):
 
     Attributes:
         task: a task's name, a path to a task file, or a Task. Default: the endpoint's own, else ``garment``.
-        endpoint: a base URL, or the name of an endpoint plugin. Default: recorded answers, no model asked.
+        endpoint: a base URL, or the name of an endpoint plugin. Default: ``reader``, the small model
+            inside the package, over drawn garments.
         model: the model's name as the server knows it.
         out: the run directory. Default: ``runs/<model>-<data>-<time>``.
         resume: go on with the run in ``out``: ask only what has no answer yet.

@@ -56,8 +56,8 @@ RECORDED = frozenset(
 def run(resume: bool, dry_run: bool, as_json: bool, quiet: bool, **values: Any) -> int:
     """Ask a model about a data set, score its answers, and show the result.
 
-    Without --endpoint, recorded answers to a small data set inside the package are replayed: no key, no GPU,
-    no network.
+    Without --endpoint, the small reader inside the package is asked, on this machine, about drawn garments that it
+    has not seen: no key, no GPU, no network.
 
     \b
     peakbench run --endpoint http://127.0.0.1:8000/v1 --model qwen3-vl-2b --data eval.jsonl --task garment
@@ -138,7 +138,10 @@ def default_out(settings: RunSettings) -> str:
     >>> default_out(RunSettings(model="org/qwen3", data="sets/eval.jsonl")).rpartition("-")[0].rpartition("-")[0]
     'runs/org-qwen3-eval'
     """
-    names = (settings.model or settings.endpoint or "recorded", Path(settings.data).stem if settings.data else "demo")
+    from peakbench.api import DEFAULT_PROVIDER
+
+    model = settings.model or settings.endpoint or DEFAULT_PROVIDER
+    names = (model, Path(settings.data).stem if settings.data else "demo")
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(names)).strip("-.")
     return f"runs/{slug}-{datetime.now():%Y%m%d-%H%M%S}"
 
@@ -224,7 +227,8 @@ def _check_endpoint(resolved: Resolved, registry: Registry) -> None:
     if name is None and given:
         raise ConfigError(
             f"{' and '.join(given)} without an endpoint: there is nobody to ask",
-            expected="--endpoint URL --model NAME, or none of them for the recorded answers inside the package",
+            expected="--endpoint URL --model NAME, or nothing of all that for the small reader inside the package",
+            hint="--endpoint reader asks that reader about any data",
         )
     if name is None or "://" in name or name in registry.endpoints:
         return
@@ -241,9 +245,9 @@ def _check_endpoint(resolved: Resolved, registry: Registry) -> None:
 
 
 def _notes(settings: RunSettings, registry: Registry) -> list[str]:
-    from peakbench.api import DEMO_PROVIDER
+    from peakbench.api import DEFAULT_PROVIDER
 
-    provider = registry.endpoints.get(settings.endpoint or DEMO_PROVIDER)
+    provider = registry.endpoints.get(settings.endpoint or DEFAULT_PROVIDER)
     notes = [provider.notice] if provider and provider.notice else []
     if settings.data is None and not (provider and provider.data):
         notes.append("No data set was named: the small one inside the package is used.")
