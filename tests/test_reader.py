@@ -13,10 +13,13 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from peakbench.reader import Reader, load_arrays, open_reader, read_manifest
+from peakbench.errors import InputError
+from peakbench.garments import GarmentSet
+from peakbench.reader import Reader, embedded, load_arrays, open_reader, read_manifest, reader_names
 from peakbench.reader.sampling import distribution, log_softmax
 from peakbench.reader.storage import quantize
 from peakbench.reader.vision import GRAY, read_image
+from peakbench.rewards import Reward
 from peakbench.serving.base import Generation, Prompt, PromptRefused, Sampling
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -279,3 +282,31 @@ def test_prompts_that_are_refused(reader: Reader) -> None:
         reader.prompt_tokens(Prompt((image,), "", Sampling(n=100_000)))
     with pytest.raises(PromptRefused, match="pattern"):
         reader.prompt_tokens(Prompt((image,), "", Sampling(schema={"type": "string", "pattern": "a"})))
+
+
+# The reader that ships
+
+
+def test_the_models_that_ship_are_small_and_whole() -> None:
+    assert sum(path.stat().st_size for path in embedded().iterdir()) <= 4_000_000
+    assert {"reader", "reader-int8", "reader-base", "reader-sft", "reader-grpo", "reader-gtpo"} <= set(reader_names())
+    for name in reader_names():
+        assert open_reader(name).name == name
+    with pytest.raises(InputError, match="did you mean 'reader-int8'"):
+        open_reader("reader-int4")
+
+
+def test_the_reader_that_ships_reads_and_its_base_does_not_answer_with_json() -> None:
+    drawn = GarmentSet(40, seed=7, split="validation")
+    prompts = [Prompt((encoded(Image.fromarray(p)),), "", Sampling(temperature=0.0)) for p in drawn.images()]
+    references = drawn.references()
+
+    def mean(name: str, answered: list[dict[str, str | None]]) -> float:
+        texts = [choices[0].text for choices in open_reader(name).generate(prompts)]
+        return float(np.mean([part.total for part in Reward().batch(texts, answered)]))
+
+    read, quantized = mean("reader", references), mean("reader-int8", references)
+    assert read > 0.55
+    assert quantized == pytest.approx(read, abs=0.05)
+    assert mean("reader", references[1:] + references[:1]) < read - 0.1  # it looks: another image's facts pay less
+    assert mean("reader-base", references) == 0
