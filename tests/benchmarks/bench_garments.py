@@ -1,6 +1,6 @@
 """What a drawn garment costs, with and without the file it is kept in.
 
-    python tests/benchmarks/bench_garments.py
+python tests/benchmarks/bench_garments.py
 """
 
 from __future__ import annotations

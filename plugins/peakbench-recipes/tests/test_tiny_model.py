@@ -137,6 +137,17 @@ def test_a_series_shares_its_base(model: Reader, tokenizer: Tokenizer, tmp_path:
     assert json.loads((tmp_path / "out" / "reader.json").read_text())["training"] == {"recipe": "toy"}
 
 
+def test_the_reader_of_a_series_is_the_best_on_validation(model: Reader, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    adapted = model
+    adapted.adapt(4, 8)
+    for name, reward in {"base": 0.0, "sft": 0.77, "grpo": 0.78, "gtpo": 0.76}.items():
+        save_model(tmp_path / name, adapted, tokenizer, adapter=(4, 8.0), training={"validation": {"reward": reward}})
+    stages = {name: tmp_path / name for name in ("base", "sft", "grpo", "gtpo")}
+    made = export_series(stages, tmp_path / "out", training={})
+    assert made.models["reader"].adapter == "grpo.npz"
+    assert made.models["reader-int8"].adapter == "grpo.npz"
+
+
 def test_one_step_of_muon_by_hand() -> None:
     """The change is 0.2 * lr * sqrt(longer side) times a matrix with singular values about 1, against the gradient."""
     weight = torch.nn.Parameter(torch.zeros(4, 9))

@@ -48,7 +48,8 @@ def export_series(stages: Mapping[str, Path], target: Path, *, training: Mapping
     """Write a base and what was trained from it as one folder.
 
     Args:
-        stages: name -> checkpoint: the base first, then the stages in their order; the last is the reader.
+        stages: name -> checkpoint: the base first, then the stages in their order. The one with the highest reward
+            on validation images is the reader; of equals, or where nothing was validated, the last.
         target: the folder.
         training: what ``reader.json`` says of the training.
 
@@ -57,6 +58,7 @@ def export_series(stages: Mapping[str, Path], target: Path, *, training: Mapping
     """
     files: dict[str, Mapping[str, NDArray[Any]]] = {}
     models: dict[str, Entry] = {}
+    rewards: dict[str, float] = {}
     for name, checkpoint in stages.items():
         model, tokenizer, about = load_model(checkpoint)
         arrays = base_arrays(model)
@@ -69,8 +71,9 @@ def export_series(stages: Mapping[str, Path], target: Path, *, training: Mapping
             adapter = f"{name}.npz"
             files[adapter] = adapter_arrays(model)
         models[f"reader-{name}"] = Entry(BASE, adapter)
-    last = models[f"reader-{name}"]
-    named = {"reader": last, "reader-int8": Entry(last.weights, last.adapter, "int8"), **models}
+        rewards[f"reader-{name}"] = about["training"].get("validation", {}).get("reward", 0.0)
+    best = models[max(reversed(rewards), key=rewards.__getitem__)]
+    named = {"reader": best, "reader-int8": Entry(best.weights, best.adapter, "int8"), **models}
     return save_reader(target, manifest(*first, named, training), files)
 
 

@@ -64,7 +64,11 @@ def _stage(folder: RunFolder, name: str, checkpoint: Path) -> dict[str, Any]:
     if place.evaluated:
         metrics = json.loads((place.evaluation / "summary.json").read_text(encoding="utf-8"))["metrics"]
         found["measured"] = {
-            key: {part: round(metrics[key][part], 4) for part in ("value", "low", "high") if metrics[key].get(part)}
+            key: {
+                part: round(metrics[key][part], 4)
+                for part in ("value", "low", "high")
+                if metrics[key].get(part) is not None
+            }
             for key in MEASURES
             if metrics.get(key, {}).get("value") is not None
         }
