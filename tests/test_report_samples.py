@@ -216,6 +216,13 @@ def opened(thumbnail: Thumbnail) -> Any:
     return Image.open(io.BytesIO(base64.b64decode(data)))
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.gif"])
+def test_a_picture_that_is_small_already_is_shown_as_it_is(tmp_path: Path, name: str) -> None:
+    (made,) = thumbnails([picture(tmp_path / name, (128, 96))], None)
+    assert made.note is None
+    assert opened(made).size == (128, 96)
+
+
 def test_a_thumbnail_is_small_upright_and_holds_nothing_but_the_picture(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees

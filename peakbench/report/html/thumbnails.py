@@ -126,6 +126,7 @@ def _shrunk(data: bytes) -> tuple[str, bytes]:
         elif picture.mode.startswith("I"):
             small = picture.convert("F").point(lambda value: value / 257).convert("L")
         orientation = picture.getexif().get(0x0112)
+        small.load()  # one that is small enough already is not read by what follows, and the file is closed after it
         small.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
         if orientation in range(2, 9):
             small.getexif()[0x0112] = orientation
