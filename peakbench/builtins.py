@@ -134,9 +134,8 @@ def peakbench_endpoints() -> Iterable[EndpointProvider]:
             description="A small trained model inside the package, served on this machine.",
             data="synthetic:garments?n=200&seed=7&split=test",
             task="garment",
-            notice="A small model that was trained on drawn garments is asked about drawn garments that it has not "
-            "seen, on this machine; its scores say nothing about photos. Name your own server with --endpoint and "
-            "--model.",
+            notice="A small model that ships is asked, on this machine. It was trained on drawn garments, and what it "
+            "scores on those says nothing about photos. Name your own server with --endpoint and --model.",
         ),
         EndpointProvider(
             name="recorded",
