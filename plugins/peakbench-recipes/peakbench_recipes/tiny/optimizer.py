@@ -60,7 +60,7 @@ class Muon(torch.optim.Optimizer):  # type: ignore[misc]
 
 
 def cosine(step: int, steps: int, *, warmup: int, floor: float = 0.02) -> float:
-    """The share of the learning rate at a step: half a cosine down to ``floor``, times a line up in the first ``warmup``.
+    """The share of the learning rate at a step: half a cosine down to ``floor``, times a line up in ``warmup`` steps.
 
     >>> [round(cosine(step, 100, warmup=10), 2) for step in (0, 9, 50, 99)]
     [0.1, 0.98, 0.51, 0.02]
