@@ -11,12 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from peakbench.garments.collection import READER, SPLITS, GarmentSet
-from peakbench.garments.specification import LEVELS, Garment, draw_garment, reference, sample_seed, vocabulary
+from peakbench.garments.specification import LEVELS, Garment, draw_garment, reference, sample_seed
 
 if TYPE_CHECKING:
     from peakbench.garments.scene import render
 
-VOCABULARY = vocabulary()
+VOCABULARY: dict[str, tuple[str | None, ...]]
 """Every value that each field can take; None among them where a garment may lack it or a view may hide it."""
 
 __all__ = [
@@ -34,8 +34,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "render":  # Pillow is loaded by who draws, not by who reads what data sets there are
+    # every run asks which data sets there are: what only a drawing or a training needs is made when it is asked for
+    if name == "render":
         from peakbench.garments.scene import render
 
         return render
+    if name == "VOCABULARY":
+        from peakbench.garments.specification import vocabulary
+
+        globals()[name] = vocabulary()
+        return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl
@@ -75,6 +72,9 @@ class GarmentSet:
             for index in range(self.n):
                 images[index] = _pixels(self, index)
             return images
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             for index, drawn in enumerate(pool.map(_pixels, repeat(self, self.n), range(self.n), chunksize=_CHUNK)):
                 images[index] = drawn
@@ -162,13 +162,21 @@ def _pixels(drawn: GarmentSet, index: int) -> npt.NDArray[np.uint8]:
 
 def _keep(garment: Garment, size: int, path: Path) -> None:
     """Write a picture whole or not at all."""
+    from tempfile import NamedTemporaryFile
+
     from peakbench.garments.scene import render
 
+    picture = render(garment, size)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            render(garment, size).save(file, "JPEG", quality=_QUALITY)
-        Path(file.name).replace(path)
+        with NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            part = Path(file.name)
+            try:
+                picture.save(file, "JPEG", quality=_QUALITY)
+            except BaseException:
+                part.unlink()
+                raise
+        part.replace(path)
     except OSError as error:
         raise DataError(
             f"the picture cannot be kept: {error.strerror or error}",

@@ -61,8 +61,6 @@ class Garment:
     pose, light, background.
     """
 
-    type: str | None
-    color: str
     pattern: str
     neckline: str | None
     sleeve_length: str | None
@@ -76,6 +74,16 @@ class Garment:
     level: Level
     view: View
     seed: int
+
+    @property
+    def type(self) -> str | None:
+        """The cut; None where a label fills the picture."""
+        return None if self.view == "tag" else self.cut
+
+    @property
+    def color(self) -> str:
+        """The ground color, and the second one where the pattern has areas of both."""
+        return " and ".join(self.colors) if self.pattern in TWO_COLORED else self.colors[0]
 
 
 def sample_seed(seed: int, split: str, index: int) -> int:
@@ -127,9 +135,8 @@ def draw_garment(seed: int, *, level: Level | None = None) -> Garment:
         closure = closure if closure == "elastic waist" else None
     if view == "tag":
         neckline = sleeve = closure = None
-    color = f"{ground} and {second}" if pattern in TWO_COLORED else ground
     return Garment(
-        None if view == "tag" else name, color, pattern, neckline, sleeve, closure, brand, size, defect,
+        pattern, neckline, sleeve, closure, brand, size, defect,
         name, (ground, second), chance.choice(LETTERINGS), chosen, view, seed,
     )  # fmt: skip
 
