@@ -1,20 +1,19 @@
-"""The server: aiohttp.web in a thread and a loop of its own, over one thread that asks the models."""
+"""The server: the OpenAI API over one thread that asks the models."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from peakbench.client.base import Endpoint
 from peakbench.errors import ConfigError
+from peakbench.listener import Listener
 from peakbench.serving.answers import Answer
 from peakbench.serving.base import PromptRefused, ServedModel
 from peakbench.serving.batching import Batcher
@@ -30,7 +29,7 @@ MAX_BODY = 32 * 1024 * 1024
 """Bytes of a request, at most: an image of 20 MB as base64, and its prompt."""
 
 
-class Server:
+class Server(Listener):
     """Serves models behind the OpenAI API, while the context lasts.
 
     ``/v1/chat/completions``, ``/v1/models``, ``/health``, ``/metrics`` and ``/version``; malformed requests are
@@ -55,6 +54,7 @@ class Server:
         max_batch: int = 16,
         max_body: int = MAX_BODY,
     ) -> None:
+        super().__init__(host, port, handler_cancellation=True, shutdown_timeout=1.0)
         models = [*model] if isinstance(model, Sequence) else [model]
         self._models = {one.name: one for one in models}
         if not models or len(self._models) < len(models):
@@ -63,58 +63,16 @@ class Server:
                 expected="at least one model, each with a name of its own",
             )
         self._first = models[0]
-        self._host, self._port = host, port
         self._max_batch, self._max_body = max_batch, max_body
         self._counters = Counters()
         self._created = int(time.time())
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._problem: BaseException | None = None
-
-    @property
-    def url(self) -> str:
-        """The base URL, with ``/v1``."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 - shown, not bound
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}/v1"
 
     def endpoint(self, **settings: Any) -> Endpoint:
         """Return an `Endpoint` that points at the first model; ``settings`` are its other fields."""
         return Endpoint(self.url, **{"model": self._first.name, **settings})
 
-    def __enter__(self) -> Server:
-        started = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(started,), name="server", daemon=True)
-        self._thread.start()
-        started.wait()
-        if self._problem is not None:
-            self._thread.join()
-            if isinstance(self._problem, OSError):
-                reason = self._problem.strerror or str(self._problem)
-                raise ConfigError(
-                    f"cannot listen at {self._host}:{self._port}: {reason}",
-                    expected="an address of this machine and a port that nobody uses (0: a free one)",
-                ) from self._problem
-            raise self._problem
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._loop is not None and self._stop is not None and self._thread is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join()
-            self._loop = None
-
-    def _run(self, started: threading.Event) -> None:
-        try:
-            asyncio.run(self._serve(started))
-        except BaseException as error:  # it belongs to the thread that waits for the start
-            self._problem = error
-        finally:
-            started.set()
-
-    async def _serve(self, started: threading.Event) -> None:
+    def application(self) -> web.Application:
+        """Return the routes of the OpenAI API, and those that say how the server is."""
         from aiohttp import web
 
         app = web.Application(client_max_size=self._max_body, middlewares=[self._middleware()])
@@ -123,22 +81,18 @@ class Server:
         app.router.add_get("/health", self._health)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/version", self._version)
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
-        await runner.setup()
+        app.on_startup.append(self._open)
+        app.on_shutdown.append(self._close)
+        return app
+
+    async def _open(self, _app: web.Application) -> None:
         self._batcher = Batcher(max_batch=self._max_batch, on_batch=self._counters.batch)
         self._reading = ThreadPoolExecutor(1, "reading")
-        try:
-            site = web.TCPSite(runner, self._host, self._port, backlog=1024)
-            await site.start()
-            self._port = runner.addresses[0][1]
-            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-            started.set()
-            await self._stop.wait()
-        finally:
-            # what waits is sent away while its connections are still open
-            await asyncio.to_thread(self._batcher.close)
-            await runner.cleanup()
-            self._reading.shutdown(wait=False, cancel_futures=True)
+
+    async def _close(self, _app: web.Application) -> None:
+        # what waits is sent away while its connections are still open
+        await asyncio.to_thread(self._batcher.close)
+        self._reading.shutdown(wait=False, cancel_futures=True)
 
     def _middleware(self) -> Any:
         from aiohttp import web

@@ -1,19 +1,18 @@
-"""The server: aiohttp.web on 127.0.0.1, in a thread and a loop of its own."""
+"""The endpoint: it answers chat completions on loopback by a script."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
 from collections import Counter, deque
 from collections.abc import Awaitable, Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pybase64
 
 from peakbench.client.base import Endpoint
+from peakbench.listener import Listener
 from peakbench.testing.script import Answers, Asked, Fault, Reply, body_of, chunks_of, key, refusal
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 _KEPT = 1000
 
 
-class ScriptedEndpoint:
+class ScriptedEndpoint(Listener):
     """An OpenAI-compatible server on loopback: ``/v1/chat/completions``, ``/v1/models`` and ``/health``.
 
     Args:
@@ -43,6 +42,7 @@ class ScriptedEndpoint:
         api_key: str | None = None,
         model: str | None = None,
     ) -> None:
+        super().__init__(shutdown_timeout=0.05)
         self._answers = answers
         self._latency_s = latency_s
         self._faults = tuple(faults)
@@ -50,77 +50,25 @@ class ScriptedEndpoint:
         self._model = model
         self._turns: Counter[str] = Counter()
         self._answered: Counter[str] = Counter()
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._started: threading.Event = threading.Event()
-        self._problem: BaseException | None = None
-        self._port = 0
         self.requests = 0
         """How many chat completions were asked for, refused ones included."""
         self.asked: deque[Asked] = deque(maxlen=_KEPT)
         """The last 1,000 requests."""
-
-    @property
-    def url(self) -> str:
-        """The base URL, with ``/v1``."""
-        return f"http://127.0.0.1:{self._port}/v1"
 
     def endpoint(self, **settings: Any) -> Endpoint:
         """Return an `Endpoint` that points here; ``settings`` are its other fields."""
         defaults = {"model": self._model or "scripted", "api_key": self._api_key}
         return Endpoint(self.url, **{**defaults, **settings})
 
-    def __enter__(self) -> ScriptedEndpoint:
-        self._thread = threading.Thread(target=self._run, name="scripted-endpoint", daemon=True)
-        self._thread.start()
-        self._started.wait()
-        if self._problem is not None:
-            self._thread.join()
-            raise self._problem
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._loop is not None and self._stop is not None and self._thread is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join()
-
-    async def __aenter__(self) -> ScriptedEndpoint:
-        return await asyncio.to_thread(self.__enter__)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.__exit__, kind, error, trace)
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:  # it belongs to the thread that waits for the start
-            self._problem = error
-        finally:
-            self._started.set()
-
-    async def _serve(self) -> None:
+    def application(self) -> web.Application:
+        """Return the three routes."""
         from aiohttp import web
 
         app = web.Application(client_max_size=256 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/health", self._health)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
-            await site.start()
-            self._port = runner.addresses[0][1]
-            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-            self._started.set()
-            await self._stop.wait()
-        finally:
-            await runner.cleanup()
+        return app
 
     async def _health(self, request: web.Request) -> web.StreamResponse:
         from aiohttp import web

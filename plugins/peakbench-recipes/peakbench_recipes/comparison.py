@@ -18,7 +18,8 @@ from peakbench.errors import ConfigError, NotComparable, StoreError, nearest
 from peakbench.report.comparison import interval, p_value, points
 from peakbench.report.tables import Lines, Table, percent
 
-from peakbench_recipes.folder import START, RunFolder
+from peakbench_recipes.configuration import START
+from peakbench_recipes.folder import RunFolder
 from peakbench_recipes.running import parent_of
 
 SHOWN = ("reward", "weighted_score", "quality", "quality_lexical", "all_correct", "json_parse_rate")

@@ -18,6 +18,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length
 M = TypeVar("M", bound=BaseModel)
 Level = Literal["mixed", "easy", "medium", "hard"]
 
+START = "start"
+"""The model before the first stage: its folder in a run, and what a stage can come after."""
+
 
 METRICS = ("weighted_score", "structured_match", "valued_f1", "quality_lexical", "json_parse_rate")
 """Metrics of an evaluation that need no model of their own: it is made after every stage."""
@@ -98,7 +101,7 @@ class StageConfig(Settings):
     """What every stage says; a kind's own configuration adds to it.
 
     ``name``: its folder, unlike any other of the recipe; by default the kind. ``after``: the stage whose checkpoint it
-    starts from, by default the one before. ``evaluate``: measure the checkpoint.
+    starts from, by default the one before; ``start`` is the recipe's own start. ``evaluate``: measure the checkpoint.
     """
 
     kind: str
@@ -156,8 +159,10 @@ class RecipeConfig(Settings):
     @model_validator(mode="after")
     def _stages_fit(self) -> RecipeConfig:
         known: list[str] = []
-        if any(stage.name == "start" for stage in self.stages):
+        if any(stage.name == START for stage in self.stages):
             raise ValueError("no stage can be named 'start': it is the folder of the model before the first")
+        if self.start is not None:
+            known.append(START)
         for stage in self.stages:
             if stage.name in known:
                 raise ValueError(f"two stages are named '{stage.name}': give one a 'name' of its own")

@@ -28,11 +28,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 from peakbench.errors import StoreError
 
-from peakbench_recipes.configuration import RecipeConfig, parse_recipe, read_yaml, write_yaml
+from peakbench_recipes.configuration import START, RecipeConfig, parse_recipe, read_yaml, write_yaml
 
 RESOLVED, VERSIONS, STAGE, STEPS = "resolved.yaml", "versions.json", "stage.json", "steps.jsonl"
-START = "start"
-"""The folder of the model before the first stage; no stage may be named so."""
 
 
 @dataclass(frozen=True, slots=True)

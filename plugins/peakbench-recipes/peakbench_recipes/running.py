@@ -15,9 +15,9 @@ import peakbench
 from peakbench.errors import ConfigError, nearest
 
 import peakbench_recipes
-from peakbench_recipes.configuration import RecipeConfig, StageConfig
+from peakbench_recipes.configuration import START, RecipeConfig, StageConfig
 from peakbench_recipes.evaluation import evaluate
-from peakbench_recipes.folder import RESOLVED, START, STEPS, RunFolder, StageFolder, StepLog
+from peakbench_recipes.folder import RESOLVED, STEPS, RunFolder, StageFolder, StepLog
 from peakbench_recipes.stages import StageContext, StageKind, stage_kind
 
 PACKAGES = ("accelerate", "datasets", "numpy", "peft", "pillow", "tokenizers", "torch", "transformers", "trl")
@@ -89,7 +89,9 @@ def starting_point(folder: RunFolder, stage: StageConfig) -> Path | None:
 
 
 def parent_of(recipe: RecipeConfig, stage: StageConfig) -> str | None:
-    """The name of the stage that a stage starts from; None for the first."""
+    """The name of the stage that a stage starts from; None where that is the recipe's start, or nothing."""
+    if stage.after == START:
+        return None
     place = recipe.stages.index(stage)
     return stage.after or (recipe.stages[place - 1].name if place else None)
 

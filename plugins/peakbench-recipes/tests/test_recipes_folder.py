@@ -19,6 +19,7 @@ import pytest
 from peakbench.errors import ConfigError, StoreError
 
 from peakbench_recipes import RunFolder, load_recipe, run_recipe
+from peakbench_recipes.comparison import compare_folders
 from peakbench_recipes.folder import STEPS, StageFolder, StepLog, differences, read_steps
 
 Write = Callable[..., Path]
@@ -150,6 +151,19 @@ def test_a_run_that_starts_from_another_goes_on_with_its_lineage(
     assert (run.stage("grpo").evaluation / (record.lineage.base_run or "")).resolve() == finished.stage(
         "sft"
     ).evaluation
+
+
+def test_several_stages_start_where_the_recipe_does(finished: RunFolder, recipe_file: Write, tmp_path: Path) -> None:
+    stages = "stages=[" + ", ".join(f"{{kind: fake.sft, name: {n}, after: start, steps: 3}}" for n in "ab") + "]"
+    with pytest.raises(ConfigError, match="'a' comes after 'start', which is no stage before it"):
+        load_recipe(recipe_file("nowhere"), [stages])
+    recipe = load_recipe(recipe_file("two"), [stages, f"start={finished.path}/base/checkpoint"])
+    run = run_recipe(recipe, tmp_path / "two")
+    weights = [(run.stage(name).checkpoint / "model.json").read_text() for name in "ab"]  # type: ignore[operator]
+    assert weights[0] == weights[1]
+    found = compare_folders([run], resamples=50)
+    assert [(step.first, step.second) for step in found.steps] == [("start", "a"), ("start", "b"), ("a", "b")]
+    assert found.steps[2].changes["weighted_score"].value == 0.0
 
 
 def test_a_folder_that_cannot_be_used(finished: RunFolder, recipe_file: Write, tmp_path: Path) -> None:

@@ -29,11 +29,11 @@ class Votes(nn.Module):  # type: ignore[misc]
         nn.init.zeros_(self.linear.weight)
 
     def forward(self, seen: Tensor, chosen: Sequence[int]) -> Tensor:
-        """Mean cross-entropy over the fields, for image tokens (batch, tokens, width) of the ``chosen`` samples."""
+        """Cross-entropy of each field, in nats, for image tokens (batch, tokens, width) of the ``chosen`` samples."""
         pooled = self.linear(F.rms_norm(seen, (seen.size(-1),))).logsumexp(1)
         targets = self.targets[torch.as_tensor(chosen)]
         parts = pooled.split([len(values) for values in self.values], 1)
-        return torch.stack([F.cross_entropy(part, targets[:, place]) for place, part in enumerate(parts)]).mean()
+        return torch.stack([F.cross_entropy(part, targets[:, place]) for place, part in enumerate(parts)])
 
 
 def _value(reference: Reference, key: str) -> str:

@@ -63,14 +63,17 @@ def pretrain(context: StageContext) -> Path:
         ids = torch.cat([torch.tensor([prompt] * len(chosen)), target], 1)
         seen = model.see(shown)
         loss = total = cross_entropy(model(ids[:, :-1], seen)[:, len(prompt) - 1 :], target)
+        found: dict[str, float] = {}
         if config.votes:
-            total = total + config.votes * votes(seen, chosen)
+            fields = votes(seen, chosen)
+            total = total + config.votes * fields.mean()
+            found = {name: nats for name, nats in zip(said, fields.tolist(), strict=True) if name in config.rich_fields}
         if config.text:
             text = padded([answers[place] for place in _texts(len(images), config.text, context.seed, number)], PAD)
             total = total + config.text_weight * cross_entropy(model(text[:, :-1]), text[:, 1:])
         norm = update(total, parameters, optimizers, config.clip)
         average.update(model.named_parameters(), number)
-        return {"loss": float(loss.detach()), "gradient": norm}
+        return {"loss": float(loss.detach()), "gradient": norm, **found}
 
     parts = {
         "weights": (model.state_dict, model.load_state_dict),
