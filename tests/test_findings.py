@@ -273,6 +273,20 @@ def test_what_stages_add_is_told_apart_by_what_was_there_before(tmp_path: Path) 
     assert not [one for one in found if "can pass a larger one" in one.sentence]
 
 
+@pytest.mark.parametrize(
+    ("rates", "sentence"),
+    [
+        ((99, 98, 0), "Of 3 models 2 answer with JSON in 98 to 99 % of their answers and 1 never."),
+        ((100, 99, 9), "Of 3 models 1 always answers with JSON, 1 in 99 % of their answers and 1 in only 9 %."),
+        ((8, 0, 0), "Of 3 models 1 answers with JSON in only 8 % and 2 never."),
+        ((0, 0), "Of 2 models 2 never answer with JSON."),
+    ],
+)
+def test_who_answers_with_json(tmp_path: Path, rates: tuple[int, ...], sentence: str) -> None:
+    rows = "\n".join(f"m{place},{50 + place},{rate}" for place, rate in enumerate(rates))
+    said(of_table(tmp_path, f"model,weighted_pct,json_pct\n{rows}"), sentence)
+
+
 def test_fields_at_their_floor_say_little(tmp_path: Path) -> None:
     """Of c0 to c6, t0 to t3 and b0 to b10 the most frequent values are right in 1/7, 1/4 and 1/11 of the samples."""
     found = of_runs(scored(tmp_path, "Own-8B", (0.95, 0.85, 0.1), n=200))

@@ -45,10 +45,17 @@ def readable(found: GroupReading) -> Iterator[Finding]:
     never = [one for one, rate in known if rate == 0]
     mostly = [rate for one, rate in known if not unreadable(one) and rate < 1]
     rarely = [rate for one, rate in known if unreadable(one) and rate > 0]
-    parts = [f"{len(always)} always answer with JSON"] if always else []
-    parts += [f"{len(mostly)} in {_range(mostly)} of their answers"] if mostly else []
-    parts += [f"{len(rarely)} in only {_range(rarely)}"] if rarely else []
-    parts += [f"{len(never)} never"] if never else []
+    counted = [
+        (len(always), "always", ""),
+        (len(mostly), "", f"in {_range(mostly)} of their answers" if mostly else ""),
+        (len(rarely), "", f"in only {_range(rarely)}" if rarely else ""),
+        (len(never), "never", ""),
+    ]
+    parts: list[str] = []
+    for count, often, share_of in counted:
+        if count:  # the first says what is done, the others only how often
+            verb = "" if parts else "answers with JSON" if count == 1 else "answer with JSON"
+            parts.append(" ".join(filter(None, [str(count), often, verb, share_of])))
     evidence: dict[str, Any] = {
         "models": len(known),
         "always": len(always),
