@@ -20,6 +20,7 @@ from peakbench.rewards import Reward  # noqa: E402
 from peakbench.serving.base import Prompt, PromptRefused, Sampling  # noqa: E402
 from PIL import Image  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
+from trl import GRPOTrainer  # noqa: E402
 
 from peakbench_recipes.configuration import DataConfig, parse_recipe  # noqa: E402
 from peakbench_recipes.data import training_samples  # noqa: E402
@@ -28,6 +29,7 @@ from peakbench_recipes.rewards import AnswerReward  # noqa: E402
 from peakbench_recipes.running import run_recipe  # noqa: E402
 from peakbench_recipes.stages import StageContext, stage_kind  # noqa: E402
 from peakbench_recipes.trl.configuration import GrpoConfig, GtpoConfig, SftConfig  # noqa: E402
+from peakbench_recipes.trl.families import FAMILIES  # noqa: E402
 from peakbench_recipes.trl.serving import Draw  # noqa: E402
 from peakbench_recipes.trl.trainers import GtpoTrainer, check_groups  # noqa: E402
 from peakbench_recipes.trl.training import open_rl_trainer  # noqa: E402
@@ -40,6 +42,7 @@ TASK = {
 }
 COLORS = {"red": (220, 30, 30), "blue": (30, 40, 220), "green": (30, 200, 40), "white": (255, 255, 255)}
 TINY = ("qwen3-vl", "idefics3")
+OTHERS = tuple(one.name for one in FAMILIES if one.name not in TINY)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -324,3 +327,72 @@ def test_a_recipe_from_base_to_gtpo_measured(data: SimpleNamespace, tmp_path: Pa
     prompt = ask(trained, data, "green", temperature=0.0)
     plain = Prompt(prompt.images, "Which color?", prompt.sampling)
     assert merged.generate([plain])[0][0].text == trained.generate([plain])[0][0].text
+
+
+@pytest.fixture(scope="module")
+def shapes(data: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A square and a wide image: of one tile and of several, where a family cuts images into tiles."""
+    folder = tmp_path_factory.mktemp("shapes")
+    lines, prompts = [], {}
+    for name, size in {"square": (64, 64), "wide": (128, 64)}.items():
+        Image.linear_gradient("L").resize(size).convert("RGB").save(folder / f"{name}.png")
+        prompts[name] = ((folder / f"{name}.png").read_bytes(),), "Answer with JSON.\nWhich color?"
+        lines.append(json.dumps({"id": name, "image": f"{name}.png", "reference": {"color": name, "tone": None}}))
+    (folder / "samples.jsonl").write_text("\n".join(lines) + "\n")
+    spec = DataConfig(data=str(folder / "samples.jsonl"))
+    return SimpleNamespace(options={"data": spec, "task": data.options["task"]}, prompts=prompts, spec=spec)
+
+
+@pytest.fixture(scope="module", params=OTHERS)
+def stepped(request: pytest.FixtureRequest, shapes: SimpleNamespace, tmp_path_factory: Any) -> SimpleNamespace:
+    """A family's tiny model after one step of SFT."""
+    folder = tmp_path_factory.mktemp(request.param)
+    checkpoint, lines = train(sft(shapes, model=f"tiny:{request.param}", steps=1), folder)
+    return SimpleNamespace(checkpoint=checkpoint, lines=lines, folder=folder, family=request.param)
+
+
+IMAGE_TOKENS = {"qwen2.5-vl": (6, 4), "smolvlm": (7, 7), "internvl": (6, 14), "granite-vision": (36, 52)}
+"""Tokens of the square and of the wide image, those around it included."""
+
+
+def test_every_family_takes_a_step_and_is_served(stepped: SimpleNamespace, shapes: SimpleNamespace, tmp_path: Path):
+    (line,) = stepped.lines
+    assert line["step"] == 1
+    assert line["loss"] > 0
+    assert line["grad_norm"] > 0
+    weights = adapter(stepped.checkpoint)
+    assert len(weights) == 2 * 2 * 7  # A and B, two layers, seven linears
+    assert all(bool(tensor.isfinite().all() and tensor.any()) for tensor in weights.values())  # B was 0
+    served = stage_kind("sft").serve(stepped.checkpoint)
+    prompts = [ask(served, shapes, name, temperature=0.0, logprobs=0, max_tokens=4) for name in shapes.prompts]
+    bare = served.prompt_tokens(Prompt((), prompts[0].text))
+    assert tuple(served.prompt_tokens(one) - bare for one in prompts) == IMAGE_TOKENS[stepped.family]
+    together = [row[0] for row in served.generate(prompts)]
+    for prompt, made in zip(prompts, together, strict=True):
+        ((alone,),) = served.generate([prompt])
+        assert 0 < len(made.tokens) <= 4
+        assert alone.text == made.text
+        assert [one.logprob for one in alone.tokens] == pytest.approx([one.logprob for one in made.tokens], abs=1e-4)
+    stage_kind("sft").export(stepped.checkpoint, "merged", tmp_path / "merged")
+    merged = stage_kind("sft").serve(tmp_path / "merged")
+    plain = [Prompt(prompt.images, "Which color?", prompt.sampling) for prompt in prompts]
+    expected = [row[0].text for row in served.generate(plain)]
+    assert [row[0].text for row in merged.generate(plain)] == expected
+
+
+@pytest.mark.parametrize("kind", [GrpoConfig, GtpoConfig])
+def test_every_family_takes_a_step_of_policy_optimization(stepped, shapes, tmp_path: Path, kind):
+    options = {"h_max": None} if kind is GtpoConfig else {}
+    config = rl(kind, shapes, steps=1, prompts=2, rollouts=2, batch=2, max_answer=6, **options)
+    made, lines = context(config, tmp_path / "rl", stepped.checkpoint)
+    rewards = lambda completions, **_: [float(place % 2) for place in range(len(completions))]  # noqa: E731
+    samples = training_samples(shapes.spec, task=config.task)
+    trainer, _ = open_rl_trainer(made, GtpoTrainer if kind is GtpoConfig else GRPOTrainer, rewards, samples)
+    before = {name: value.clone() for name, value in trainer.model.named_parameters() if value.requires_grad}
+    trainer.train()
+    (line,) = lines
+    assert line["reward_std"] > 0
+    assert line["grad_norm"] > 0
+    after = dict(trainer.model.named_parameters())
+    assert all(bool(after[name].isfinite().all()) for name in before)
+    assert any(not torch.equal(after[name], before[name]) for name in before)

@@ -56,14 +56,10 @@ class ModelStageConfig(StageConfig):
     @field_validator("model")
     @classmethod
     def _known_tiny(cls, given: str | None) -> str | None:
-        names = [one.name for one in FAMILIES if one.name in TINY_FAMILIES]
+        names = [one.name for one in FAMILIES]
         if given is not None and given.startswith(TINY) and given.removeprefix(TINY) not in names:
             raise ValueError(f"'{given}' is no tiny model: expected {', '.join(TINY + name for name in names)}")
         return given
-
-
-TINY_FAMILIES = ("qwen3-vl", "idefics3")
-"""Families of which a tiny model can be made."""
 
 
 class SftConfig(ModelStageConfig):

@@ -24,18 +24,20 @@ class Family:
         types: the ``model_type`` of its checkpoints.
         models: checkpoints on the Hugging Face Hub -> billions of parameters.
         targets: regular expression over the full names of the modules that get an adapter.
-        video: its processor takes videos too, which needs torchvision; images do not.
+        video: packages that its processor of videos needs, where it has one; images do not need them.
         settings: for its image processor.
         by_area: its image processor bounds the pixels of an image; the others cut or shrink it to tiles of one size.
+        tiles: how many of these its image processor makes of an image at most, where that can be bounded.
     """
 
     name: str
     types: tuple[str, ...]
     models: Mapping[str, float]
     targets: str = DECODER_LINEARS
-    video: bool = False
+    video: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     by_area: bool = False
+    tiles: int | None = None
 
     def image_settings(self, own: Mapping[str, int], max_pixels: int | None) -> dict[str, Any]:
         """Return settings of the image processor that bound an image to ``max_pixels`` pixels, where it can be bounded.
@@ -48,11 +50,15 @@ class Family:
         {'size': {'shortest_edge': 65536, 'longest_edge': 262144}}
         >>> family("idefics3").image_settings({"longest_edge": 1456}, 512 * 512)
         {'do_image_splitting': False}
+        >>> family("internvl").image_settings({"height": 448, "width": 448}, 1024 * 1024)
+        {'max_patches': 5}
         """
         found = dict(self.settings)
         if max_pixels is not None and self.by_area:
             longest = min(own["longest_edge"], max_pixels)
             found["size"] = {"shortest_edge": min(own["shortest_edge"], longest), "longest_edge": longest}
+        if max_pixels is not None and self.tiles is not None:
+            found["max_patches"] = min(max(1, max_pixels // (own["height"] * own["width"])), self.tiles)
         return found
 
 
@@ -61,14 +67,14 @@ FAMILIES: tuple[Family, ...] = (
         "qwen3-vl",
         ("qwen3_vl",),
         {"Qwen/Qwen3-VL-2B-Instruct": 2.1, "Qwen/Qwen3-VL-4B-Instruct": 4.4, "Qwen/Qwen3-VL-8B-Instruct": 8.8},
-        video=True,
+        video=("torchvision",),
         by_area=True,
     ),
     Family(
         "qwen2.5-vl",
         ("qwen2_5_vl",),
         {"Qwen/Qwen2.5-VL-3B-Instruct": 3.8, "Qwen/Qwen2.5-VL-7B-Instruct": 8.3},
-        video=True,
+        video=("torchvision",),
         by_area=True,
     ),
     Family(
@@ -90,14 +96,15 @@ FAMILIES: tuple[Family, ...] = (
             "HuggingFaceTB/SmolVLM2-500M-Video-Instruct": 0.51,
             "HuggingFaceTB/SmolVLM2-2.2B-Instruct": 2.2,
         },
-        video=True,
+        video=("num2words", "torchvision"),
         settings={"do_image_splitting": False},
     ),
     Family(
         "internvl",
         ("internvl",),
         {"OpenGVLab/InternVL3-1B-hf": 0.94, "OpenGVLab/InternVL3-2B-hf": 2.1, "OpenGVLab/InternVL3-8B-hf": 7.9},
-        video=True,
+        video=("torchvision",),
+        tiles=12,
     ),
     Family(
         "granite-vision",

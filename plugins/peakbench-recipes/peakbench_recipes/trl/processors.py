@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib.util import find_spec
 from typing import Any
 
@@ -9,24 +10,26 @@ from peakbench_recipes.trl.families import Family
 
 
 class NoVideos:
-    """Stands where a processor of videos would; ``merge_size`` is read when tokens are counted."""
+    """Stands where a processor of videos would: what a processor asks it for before there is a video."""
 
-    merge_size = 1
-    temporal_patch_size = 1
-    model_input_names: tuple[str, ...] = ()
+    num_frames: int | None = None
+    fps: float | None = None
 
 
 def images_only(kind: type[Any]) -> type[Any]:
     """Return a processor class without its processor of videos: it takes the image processor and the tokenizer."""
+    taken = inspect.signature(kind.__init__)
 
     def begin(self: Any, image_processor: Any, tokenizer: Any, **options: Any) -> None:
-        kind.__init__(self, image_processor, tokenizer, NoVideos(), **options)
+        names = kind.__init__.__globals__
+        if "num2words" in names:  # SmolVLM's does not begin without it, and counts frames with it
+            names["num2words"] = names["num2words"] or str
+        kind.__init__(self, image_processor, tokenizer, None, **options)
 
-    def check(self: Any, name: str, value: Any) -> Any:
-        return NoVideos if name == "video_processor" else kind.check_argument_for_proper_class(self, name, value)
-
-    body = {"__init__": begin, "check_argument_for_proper_class": check, "__module__": kind.__module__}
-    return type(kind.__name__, (kind,), body)
+    # the rest is what the processor saves of itself
+    kept = [one for name, one in taken.parameters.items() if name != "video_processor"]
+    vars(begin)["__signature__"] = taken.replace(parameters=kept)
+    return type(kind.__name__, (kind,), {"__init__": begin, "__module__": kind.__module__, "video_processor": NoVideos})
 
 
 def open_processor(base: str, family: Family, max_pixels: int | None) -> Any:
@@ -37,7 +40,7 @@ def open_processor(base: str, family: Family, max_pixels: int | None) -> Any:
     own = AutoImageProcessor.from_pretrained(base, backend="pil")
     settings = family.image_settings(dict(own.size), max_pixels)
     images = AutoImageProcessor.from_pretrained(base, backend="pil", **settings)
-    if not family.video or find_spec("torchvision") is not None:
+    if all(find_spec(package) is not None for package in family.video):
         processor = AutoProcessor.from_pretrained(base)
         processor.image_processor = images
     else:

@@ -6,7 +6,8 @@ folders of Hugging Face, and read back as any other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,9 @@ from peakbench_recipes.trl.families import family
 from peakbench_recipes.trl.processors import images_only
 
 PATCH, IMAGE = 16, 64
-"""Side of a patch and of the largest image, in pixels: 16 patches, merged to 4 tokens."""
+"""Side of a patch and of the largest image or tile, in pixels: 16 patches, merged to 4 tokens where they are merged."""
 
 _END, _PAD = "<|im_end|>", "<|endoftext|>"
-_SPECIALS = {
-    "qwen3-vl": ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"),
-    "idefics3": ("<fake_token_around_image>", "<image>", "<global-img>", "<end_of_utterance>"),
-}
-_IMAGE_TEXT = {"qwen3-vl": "<|vision_start|><|image_pad|><|vision_end|>", "idefics3": "<image>"}
 _TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
     "{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for c in m['content'] %}"
@@ -30,11 +26,132 @@ _TEMPLATE = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What sets a family's tiny model apart.
+
+    Attributes:
+        tokens: special tokens, by the names that the processor asks the tokenizer for.
+        image: what the chat template writes for an image.
+        ids: settings of the configuration -> the special token whose id they are.
+        text: settings of the decoder.
+        vision: settings of the vision tower.
+        joint: settings of the whole.
+        image_processor: name of its class.
+        images: its settings.
+        options: settings of the processor.
+    """
+
+    tokens: Mapping[str, str]
+    image: str
+    ids: Mapping[str, str]
+    image_processor: str
+    text: Mapping[str, Any] = field(default_factory=dict)
+    vision: Mapping[str, Any] = field(default_factory=dict)
+    joint: Mapping[str, Any] = field(default_factory=dict)
+    images: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _qwen(text: Mapping[str, Any], vision: Mapping[str, Any]) -> _Parts:
+    names = {"vision_start": "<|vision_start|>", "vision_end": "<|vision_end|>", "image": "<|image_pad|>",
+             "video": "<|video_pad|>"}  # fmt: skip
+    return _Parts(
+        tokens={f"{name}_token": token for name, token in names.items()},
+        image="<|vision_start|><|image_pad|><|vision_end|>",
+        ids={f"{name}_token_id": token for name, token in names.items()},
+        image_processor="Qwen2VLImageProcessorPil",
+        text=text,
+        vision={"spatial_merge_size": 2, "temporal_patch_size": 2, **vision},
+        images={
+            "size": {"shortest_edge": 32 * 32, "longest_edge": IMAGE * IMAGE},
+            "patch_size": PATCH,
+            "merge_size": 2,
+        },
+    )
+
+
+def _idefics(image_processor: str) -> _Parts:
+    return _Parts(
+        tokens={
+            "fake_image_token": "<fake_token_around_image>",
+            "image_token": "<image>",
+            "global_image_token": "<global-img>",
+            "end_of_utterance_token": "<end_of_utterance>",
+        },
+        image="<image>",
+        ids={"image_token_id": "<image>"},
+        image_processor=image_processor,
+        joint={"scale_factor": 2},
+        images={
+            "size": {"longest_edge": IMAGE},
+            "max_image_size": {"longest_edge": IMAGE},
+            "do_image_splitting": False,
+        },
+        options={"image_seq_len": 4},
+    )
+
+
+_SQUARE = {"height": IMAGE, "width": IMAGE}
+_GRID = [[IMAGE, IMAGE], [IMAGE, 2 * IMAGE], [2 * IMAGE, IMAGE]]
+_PARTS: Mapping[str, _Parts] = {
+    "qwen3-vl": _qwen(
+        {
+            "head_dim": 32,
+            "rope_scaling": {"rope_type": "default", "mrope_section": [8, 4, 4], "mrope_interleaved": True},
+        },
+        {"num_position_embeddings": (IMAGE // PATCH) ** 2, "deepstack_visual_indexes": [0]},
+    ),
+    "qwen2.5-vl": _qwen(
+        {"rope_scaling": {"rope_type": "default", "mrope_section": [4, 6, 6]}},
+        {"window_size": 2 * 2 * PATCH, "fullatt_block_indexes": [1]},
+    ),
+    "idefics3": _idefics("Idefics3ImageProcessorPil"),
+    "smolvlm": _idefics("SmolVLMImageProcessorPil"),
+    "internvl": _Parts(
+        tokens={
+            "start_image_token": "<img>",
+            "end_image_token": "</img>",
+            "context_image_token": "<IMG_CONTEXT>",
+            "video_token": "<video>",
+        },
+        image="<IMG_CONTEXT>",
+        ids={"image_token_id": "<IMG_CONTEXT>"},
+        image_processor="GotOcr2ImageProcessorPil",
+        text={"model_type": "qwen2"},
+        joint={"image_seq_length": 4},
+        images={"size": _SQUARE},
+        options={"image_seq_length": 4},
+    ),
+    "granite-vision": _Parts(
+        tokens={"image_token": "<image>"},
+        image="<image>",
+        ids={"image_token_id": "<image>"},
+        image_processor="LlavaNextImageProcessorPil",
+        text={
+            "model_type": "granite",
+            "embedding_multiplier": 12.0,
+            "logits_scaling": 8.0,
+            "residual_multiplier": 0.22,
+            "attention_multiplier": 1 / 32,
+        },
+        vision={"model_type": "siglip_vision_model", "vision_use_head": False},
+        joint={
+            "image_grid_pinpoints": _GRID,
+            "vision_feature_layer": [-2, -1],
+            "vision_feature_select_strategy": "full",
+        },
+        images={"size": _SQUARE, "crop_size": _SQUARE, "image_grid_pinpoints": _GRID},
+        options={"patch_size": PATCH, "vision_feature_select_strategy": "full"},
+    ),
+}
+
+
 def make(name: str, folder: Path, texts: Iterable[str], *, seed: int = 0, width: int = 64, layers: int = 2) -> Path:
     """Write a tiny model of a family to ``folder`` and return it.
 
     Args:
-        name: ``qwen3-vl`` or ``idefics3``.
+        name: of the family.
         folder: gets configuration, weights, tokenizer and image processor.
         texts: what the tokenizer learns its words from.
         seed: of the weights.
@@ -42,36 +159,36 @@ def make(name: str, folder: Path, texts: Iterable[str], *, seed: int = 0, width:
         layers: of the decoder.
     """
     import torch
-    from transformers import AutoModelForImageTextToText
+    import transformers
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
-    chosen = family(name)
-    tokenizer = _tokenizer(name, list(texts))
-    if name == "qwen3-vl":
-        configuration, processor = _qwen3_vl(tokenizer, width, layers)
-    else:
-        configuration, processor = _idefics3(tokenizer, width, layers)
+    chosen, parts = family(name), _PARTS[name]
+    tokenizer = _tokenizer(parts, list(texts))
+    configuration = transformers.AutoConfig.for_model(chosen.types[0], **_settings(parts, tokenizer, width, layers))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForImageTextToText.from_config(configuration)
+        model = transformers.AutoModelForImageTextToText.from_config(configuration)
         # wide enough that an adapter alone can make a token likely: a new head's logits all but coincide
         torch.nn.init.normal_(model.get_output_embeddings().weight, std=0.25)
     end, pad = tokenizer.convert_tokens_to_ids([_END, _PAD])
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = end, pad
     model.generation_config.bos_token_id = None
     model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    assert chosen.types[0] == configuration.model_type
+    kind: Any = PROCESSOR_MAPPING[type(configuration)]
+    images = getattr(transformers, parts.image_processor)(**parts.images)
+    made = images_only(kind) if chosen.video else kind
+    made(images, tokenizer, chat_template=tokenizer.chat_template, **parts.options).save_pretrained(folder)
     return folder
 
 
-def _tokenizer(name: str, texts: list[str]) -> Any:
+def _tokenizer(parts: _Parts, texts: list[str]) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
-    specials = [_PAD, "<|im_start|>", _END, *_SPECIALS[name]]
+    specials = [_PAD, "<|im_start|>", _END, *parts.tokens.values()]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     made.train_from_iterator(
         texts,
@@ -82,89 +199,40 @@ def _tokenizer(name: str, texts: list[str]) -> Any:
         pad_token=_PAD,
         eos_token=_END,
         padding_side="left",
-        extra_special_tokens=list(_SPECIALS[name]),
-        chat_template=_TEMPLATE.replace("IMAGE", _IMAGE_TEXT[name]),
+        extra_special_tokens=dict(parts.tokens),
+        chat_template=_TEMPLATE.replace("IMAGE", parts.image),
     )
 
 
-def _qwen3_vl(tokenizer: Any, width: int, layers: int) -> tuple[Any, Any]:
-    from transformers import Qwen3VLConfig, Qwen3VLProcessor
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-
-    start, end, image, video = tokenizer.convert_tokens_to_ids(list(_SPECIALS["qwen3-vl"]))
+def _settings(parts: _Parts, tokenizer: Any, width: int, layers: int) -> dict[str, Any]:
+    """Return the settings of the configuration; a name that an architecture does not have is not read."""
     heads = width // 32
-    configuration = Qwen3VLConfig(
-        text_config={
-            "vocab_size": len(tokenizer),
-            "hidden_size": width,
-            "intermediate_size": 2 * width,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "num_key_value_heads": max(heads // 2, 1),
-            "head_dim": 32,
-            "max_position_embeddings": 4096,
-            "rope_scaling": {"rope_type": "default", "mrope_section": [8, 4, 4], "mrope_interleaved": True},
-            "pad_token_id": tokenizer.pad_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
-        },
-        vision_config={
-            "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_heads": 2,
-            "patch_size": PATCH,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-            "out_hidden_size": width,
-            "num_position_embeddings": (IMAGE // PATCH) ** 2,
-            "deepstack_visual_indexes": [0],
-        },
-        image_token_id=image,
-        video_token_id=video,
-        vision_start_token_id=start,
-        vision_end_token_id=end,
-        tie_word_embeddings=False,
-    )
-    images = Qwen2VLImageProcessorPil(
-        size={"shortest_edge": 32 * 32, "longest_edge": IMAGE * IMAGE}, patch_size=PATCH, merge_size=2
-    )
-    return configuration, images_only(Qwen3VLProcessor)(images, tokenizer, chat_template=tokenizer.chat_template)
-
-
-def _idefics3(tokenizer: Any, width: int, layers: int) -> tuple[Any, Any]:
-    from transformers import Idefics3Config, Idefics3ImageProcessorPil, Idefics3Processor
-
-    heads = width // 32
-    configuration = Idefics3Config(
-        text_config={
-            "model_type": "llama",
-            "vocab_size": len(tokenizer),
-            "hidden_size": width,
-            "intermediate_size": 2 * width,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "num_key_value_heads": heads,
-            "max_position_embeddings": 4096,
-            "pad_token_id": tokenizer.pad_token_id,
-            "bos_token_id": None,
-            "eos_token_id": tokenizer.eos_token_id,
-            "tie_word_embeddings": False,
-        },
-        vision_config={
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "image_size": IMAGE,
-            "patch_size": PATCH,
-        },
-        scale_factor=2,
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
-        pad_token_id=tokenizer.pad_token_id,
-        tie_word_embeddings=False,
-    )
-    images = Idefics3ImageProcessorPil(
-        size={"longest_edge": IMAGE}, max_image_size={"longest_edge": IMAGE}, do_image_splitting=False
-    )
-    seen = (IMAGE // PATCH // 2) ** 2
-    return configuration, Idefics3Processor(images, tokenizer, seen, chat_template=tokenizer.chat_template)
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": max(heads // 2, 1),
+        "max_position_embeddings": 4096,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "tie_word_embeddings": False,
+    }
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "patch_size": PATCH,
+        "image_size": IMAGE,
+        "out_hidden_size": width,
+    }
+    return {
+        "text_config": {**text, **parts.text},
+        "vision_config": {**vision, **parts.vision},
+        "tie_word_embeddings": False,
+        **{key: tokenizer.convert_tokens_to_ids(token) for key, token in parts.ids.items()},
+        **parts.joint,
+    }
