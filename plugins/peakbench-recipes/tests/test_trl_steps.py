@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,7 @@ from peakbench_recipes.gtpo import gtpo_advantages, structural_masks  # noqa: E4
 from peakbench_recipes.rewards import AnswerReward  # noqa: E402
 from peakbench_recipes.running import run_recipe  # noqa: E402
 from peakbench_recipes.stages import StageContext, stage_kind  # noqa: E402
+from peakbench_recipes.trl.checkpoints import Checkpoint  # noqa: E402
 from peakbench_recipes.trl.configuration import GrpoConfig, GtpoConfig, SftConfig  # noqa: E402
 from peakbench_recipes.trl.families import FAMILIES  # noqa: E402
 from peakbench_recipes.trl.serving import Draw  # noqa: E402
@@ -351,8 +353,13 @@ def stepped(request: pytest.FixtureRequest, shapes: SimpleNamespace, tmp_path_fa
     return SimpleNamespace(checkpoint=checkpoint, lines=lines, folder=folder, family=request.param)
 
 
-IMAGE_TOKENS = {"qwen2.5-vl": (6, 4), "smolvlm": (7, 7), "internvl": (6, 14), "granite-vision": (36, 52)}
-"""Tokens of the square and of the wide image, those around it included."""
+IMAGE_TOKENS = {
+    "qwen2.5-vl": ((6, 4), (3, 3)),
+    "smolvlm": ((7, 7), (7, 7)),
+    "internvl": ((6, 14), (6, 6)),
+    "granite-vision": ((36, 52), (36, 26)),
+}
+"""Tokens of the square and of the wide image, those around it included: as they are, and of few pixels."""
 
 
 def test_every_family_takes_a_step_and_is_served(stepped: SimpleNamespace, shapes: SimpleNamespace, tmp_path: Path):
@@ -365,8 +372,7 @@ def test_every_family_takes_a_step_and_is_served(stepped: SimpleNamespace, shape
     assert all(bool(tensor.isfinite().all() and tensor.any()) for tensor in weights.values())  # B was 0
     served = stage_kind("sft").serve(stepped.checkpoint)
     prompts = [ask(served, shapes, name, temperature=0.0, logprobs=0, max_tokens=4) for name in shapes.prompts]
-    bare = served.prompt_tokens(Prompt((), prompts[0].text))
-    assert tuple(served.prompt_tokens(one) - bare for one in prompts) == IMAGE_TOKENS[stepped.family]
+    assert image_tokens(served, prompts) == IMAGE_TOKENS[stepped.family][0]
     together = [row[0] for row in served.generate(prompts)]
     for prompt, made in zip(prompts, together, strict=True):
         ((alone,),) = served.generate([prompt])
@@ -378,6 +384,20 @@ def test_every_family_takes_a_step_and_is_served(stepped: SimpleNamespace, shape
     plain = [Prompt(prompt.images, "Which color?", prompt.sampling) for prompt in prompts]
     expected = [row[0].text for row in served.generate(plain)]
     assert [row[0].text for row in merged.generate(plain)] == expected
+
+
+def image_tokens(served: Any, prompts: list[Prompt]) -> tuple[int, ...]:
+    bare = served.prompt_tokens(Prompt((), prompts[0].text))
+    return tuple(served.prompt_tokens(prompt) - bare for prompt in prompts)
+
+
+def test_every_family_bounds_its_images(stepped: SimpleNamespace, shapes: SimpleNamespace, tmp_path: Path):
+    start = Checkpoint.read(stepped.checkpoint)
+    few = IMAGE_TOKENS[stepped.family][1]
+    served = stage_kind("sft").serve(replace(start, adapter=None, max_pixels=32 * 32).write(tmp_path))
+    prompts = [ask(served, shapes, name, max_tokens=1) for name in shapes.prompts]
+    assert image_tokens(served, prompts) == few
+    assert all(len(row[0].tokens) <= 1 for row in served.generate(prompts))
 
 
 @pytest.mark.parametrize("kind", [GrpoConfig, GtpoConfig])

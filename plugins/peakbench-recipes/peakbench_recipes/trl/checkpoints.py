@@ -134,12 +134,15 @@ def open_checkpoint(checkpoint: Checkpoint, *, trainable: bool = False) -> Opene
     model = AutoModelForImageTextToText.from_pretrained(
         checkpoint.base, dtype=torch.bfloat16 if half else torch.float32
     )
+    processor = open_processor(checkpoint.base, chosen, checkpoint.max_pixels)
+    if hasattr(model.config, "image_grid_pinpoints"):  # the model finds an image's tiles by a list of its own
+        model.config.image_grid_pinpoints = processor.image_processor.image_grid_pinpoints
     if checkpoint.adapter is not None:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, checkpoint.adapter, is_trainable=trainable)
     model.to("cuda" if cuda else "cpu")
-    return Opened(model, open_processor(checkpoint.base, chosen, checkpoint.max_pixels), chosen)
+    return Opened(model, processor, chosen)
 
 
 def save_checkpoint(checkpoint: Checkpoint, model: Any, folder: Path) -> Path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 from peakbench.errors import ConfigError, nearest
@@ -39,12 +40,15 @@ class Family:
     by_area: bool = False
     tiles: int | None = None
 
-    def image_settings(self, own: Mapping[str, int], max_pixels: int | None) -> dict[str, Any]:
+    def image_settings(
+        self, own: Mapping[str, int], max_pixels: int | None, grids: Sequence[Sequence[int]] = ()
+    ) -> dict[str, Any]:
         """Return settings of the image processor that bound an image to ``max_pixels`` pixels, where it can be bounded.
 
         Args:
             own: the ``size`` of the checkpoint's image processor, which is never exceeded.
             max_pixels: None for the checkpoint's own.
+            grids: height and width of the grids of tiles that it lays an image out on; the smallest stays.
 
         >>> family("qwen3-vl").image_settings({"shortest_edge": 65536, "longest_edge": 16777216}, 512 * 512)
         {'size': {'shortest_edge': 65536, 'longest_edge': 262144}}
@@ -59,6 +63,8 @@ class Family:
             found["size"] = {"shortest_edge": min(own["shortest_edge"], longest), "longest_edge": longest}
         if max_pixels is not None and self.tiles is not None:
             found["max_patches"] = min(max(1, max_pixels // (own["height"] * own["width"])), self.tiles)
+        if max_pixels is not None and grids:
+            found["image_grid_pinpoints"] = [one for one in grids if prod(one) <= max_pixels] or [min(grids, key=prod)]
         return found
 
 

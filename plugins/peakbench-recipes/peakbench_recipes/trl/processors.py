@@ -38,7 +38,7 @@ def open_processor(base: str, family: Family, max_pixels: int | None) -> Any:
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
     own = AutoImageProcessor.from_pretrained(base, backend="pil")
-    settings = family.image_settings(dict(own.size), max_pixels)
+    settings = family.image_settings(dict(own.size), max_pixels, getattr(own, "image_grid_pinpoints", ()))
     images = AutoImageProcessor.from_pretrained(base, backend="pil", **settings)
     if all(find_spec(package) is not None for package in family.video):
         processor = AutoProcessor.from_pretrained(base)
