@@ -27,10 +27,10 @@ class ModelConfig(Settings):
     size: int = Field(128, ge=16)
     answer: int = Field(56, ge=16)
     stem: tuple[StepConfig, ...] = (
-        StepConfig(channels=16),
-        StepConfig(channels=32, residual=1),
-        StepConfig(channels=64, residual=1),
-        StepConfig(channels=128, residual=1),
+        StepConfig(channels=24),
+        StepConfig(channels=48, residual=1),
+        StepConfig(channels=96, residual=1),
+        StepConfig(channels=192, residual=1),
     )
 
 
