@@ -33,7 +33,7 @@ from peakbench_recipes.trl.checkpoints import Checkpoint  # noqa: E402
 from peakbench_recipes.trl.configuration import GrpoConfig, GtpoConfig, SftConfig  # noqa: E402
 from peakbench_recipes.trl.families import FAMILIES  # noqa: E402
 from peakbench_recipes.trl.serving import Draw  # noqa: E402
-from peakbench_recipes.trl.trainers import GtpoTrainer, check_groups  # noqa: E402
+from peakbench_recipes.trl.trainers import VISION, GtpoTrainer, check_groups  # noqa: E402
 from peakbench_recipes.trl.training import open_rl_trainer  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TRL and transformers, not of ours
@@ -174,30 +174,33 @@ def test_the_loss_is_that_of_the_paper(half_trained: SimpleNamespace, data, tmp_
     assert sum(trainer.losses) == pytest.approx(float(loss), rel=1e-3, abs=1e-5)
 
 
-def test_entropies_are_those_of_the_sampling_policy(half_trained: SimpleNamespace, data, tmp_path: Path):
-    config = rl(GtpoConfig, data, temperature=0.5).model_copy(update={"steps": 1})
-    made, _ = context(config, tmp_path / "rl", half_trained.checkpoint)
+def check_entropies(config: Any, start: SimpleNamespace, data: SimpleNamespace, folder: Path):
+    """Hold the entropies of a step against those of the distributions that its answers were drawn from."""
+    made, _ = context(config.model_copy(update={"steps": 1}), folder, start.checkpoint)
     trainer, _ = open_rl_trainer(made, Spy, lambda completions, **_: [0.0] * len(completions), training_samples(
         data.spec, task=config.task))  # fmt: skip
     caught: list[Any] = []
     original = trainer._generate_and_score_completions
     trainer._generate_and_score_completions = lambda inputs: caught.append(original(inputs)) or caught[-1]
-    start = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.train()
-    trainer.model.load_state_dict(start)
+    trainer.model.load_state_dict(before)
     output, (_, entropies, _) = caught[0], trainer.spied[0]
     ids = torch.cat([output["prompt_ids"], output["completion_ids"]], 1)
-    inputs = {name: output[name] for name in ("pixel_values", "image_grid_thw", "pixel_attention_mask",
-                                              "mm_token_type_ids") if name in output}  # fmt: skip
+    inputs = {name: output[name] for name in VISION if isinstance(output.get(name), torch.Tensor)}
     mask = torch.cat([output["prompt_mask"], output["completion_mask"]], 1)
     trainer.model.eval()
     with torch.no_grad():
         logits = trainer.model(input_ids=ids, attention_mask=mask, **inputs).logits
     length = output["completion_ids"].shape[1]
-    logp = (logits[:, -length - 1 : -1].float() / 0.5).log_softmax(-1)
+    logp = (logits[:, -length - 1 : -1].float() / config.temperature).log_softmax(-1)
     expected = -(logp.exp() * logp).sum(-1)
     kept = output["completion_mask"].bool()
     assert torch.allclose(entropies[kept], expected[kept], atol=2e-3)
+
+
+def test_entropies_are_those_of_the_sampling_policy(half_trained: SimpleNamespace, data, tmp_path: Path):
+    check_entropies(rl(GtpoConfig, data, temperature=0.5), half_trained, data, tmp_path / "rl")
 
 
 def test_groups_that_are_torn_apart_are_refused():
@@ -358,6 +361,7 @@ IMAGE_TOKENS = {
     "smolvlm": ((7, 7), (7, 7)),
     "internvl": ((6, 14), (6, 6)),
     "granite-vision": ((36, 52), (36, 26)),
+    "granite4-vision": ((10, 14), (10, 10)),
 }
 """Tokens of the square and of the wide image, those around it included: as they are, and of few pixels."""
 
@@ -416,3 +420,8 @@ def test_every_family_takes_a_step_of_policy_optimization(stepped, shapes, tmp_p
     after = dict(trainer.model.named_parameters())
     assert all(bool(after[name].isfinite().all()) for name in before)
     assert any(not torch.equal(after[name], before[name]) for name in before)
+
+
+def test_every_family_is_scored_as_it_samples(stepped, shapes, tmp_path: Path):
+    config = rl(GtpoConfig, shapes, prompts=2, rollouts=2, batch=2, max_answer=6, temperature=0.5)
+    check_entropies(config, stepped, shapes, tmp_path / "rl")

@@ -6,6 +6,7 @@ The folder has ``checkpoint.json`` (base model, how images are bounded, task) an
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
@@ -134,6 +135,7 @@ def open_checkpoint(checkpoint: Checkpoint, *, trainable: bool = False) -> Opene
     model = AutoModelForImageTextToText.from_pretrained(
         checkpoint.base, dtype=torch.bfloat16 if half else torch.float32
     )
+    _scale_logits(model)
     processor = open_processor(checkpoint.base, chosen, checkpoint.max_pixels)
     if hasattr(model.config, "image_grid_pinpoints"):  # the model finds an image's tiles by a list of its own
         model.config.image_grid_pinpoints = processor.image_processor.image_grid_pinpoints
@@ -143,6 +145,16 @@ def open_checkpoint(checkpoint: Checkpoint, *, trainable: bool = False) -> Opene
         model = PeftModel.from_pretrained(model, checkpoint.adapter, is_trainable=trainable)
     model.to("cuda" if cuda else "cpu")
     return Opened(model, processor, chosen)
+
+
+def _scale_logits(model: Any) -> None:
+    """Divide logits by the decoder's ``logits_scaling`` where the class around it does not, as LLaVA-NeXT's.
+
+    TRL reads the head's weights and scales by itself: what samples would not be what is trained.
+    """
+    scaling = getattr(model.config.get_text_config(), "logits_scaling", 1.0)
+    if scaling != 1.0 and "logits_scaling" not in inspect.getsource(type(model).forward):
+        model.get_output_embeddings().register_forward_hook(lambda module, inputs, logits: logits / scaling)
 
 
 def save_checkpoint(checkpoint: Checkpoint, model: Any, folder: Path) -> Path:

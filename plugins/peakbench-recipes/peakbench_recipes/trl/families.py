@@ -114,9 +114,10 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "granite-vision",
-        ("llava_next", "granite4_vision"),
+        ("llava_next",),
         {"ibm-granite/granite-vision-3.2-2b": 3.0, "ibm-granite/granite-vision-3.3-2b": 3.0},
     ),
+    Family("granite4-vision", ("granite4_vision",), {"ibm-granite/granite-vision-4.1-4b": 4.0}),
 )
 
 

@@ -92,8 +92,34 @@ def _idefics(image_processor: str) -> _Parts:
     )
 
 
+def _granite(text: Mapping[str, Any], vision: Mapping[str, Any], joint: Mapping[str, Any], **options: Any) -> _Parts:
+    grids = [[IMAGE, IMAGE], [IMAGE, 2 * IMAGE], [2 * IMAGE, IMAGE]]
+    return _Parts(
+        tokens={"image_token": "<image>"},
+        image="<image>",
+        ids={"image_token_id": "<image>"},
+        image_processor="LlavaNextImageProcessorPil",
+        text={
+            "embedding_multiplier": 12.0,
+            "logits_scaling": 8.0,
+            "residual_multiplier": 0.22,
+            "attention_multiplier": 1 / 32,
+            **text,
+        },
+        vision={"model_type": "siglip_vision_model", "vision_use_head": False, **vision},
+        joint={
+            "image_grid_pinpoints": grids,
+            "vision_feature_layer": [-2, -1],
+            "vision_feature_select_strategy": "full",
+            **options,
+            **joint,
+        },
+        images={"size": _SQUARE, "crop_size": _SQUARE, "image_grid_pinpoints": grids},
+        options={"patch_size": PATCH, "vision_feature_select_strategy": "full", **options},
+    )
+
+
 _SQUARE = {"height": IMAGE, "width": IMAGE}
-_GRID = [[IMAGE, IMAGE], [IMAGE, 2 * IMAGE], [2 * IMAGE, IMAGE]]
 _PARTS: Mapping[str, _Parts] = {
     "qwen3-vl": _qwen(
         {
@@ -123,26 +149,25 @@ _PARTS: Mapping[str, _Parts] = {
         images={"size": _SQUARE},
         options={"image_seq_length": 4},
     ),
-    "granite-vision": _Parts(
-        tokens={"image_token": "<image>"},
-        image="<image>",
-        ids={"image_token_id": "<image>"},
-        image_processor="LlavaNextImageProcessorPil",
-        text={
-            "model_type": "granite",
-            "embedding_multiplier": 12.0,
-            "logits_scaling": 8.0,
-            "residual_multiplier": 0.22,
-            "attention_multiplier": 1 / 32,
+    "granite-vision": _granite({"model_type": "granite"}, {}, {}),
+    "granite4-vision": _granite(
+        {},
+        {"hidden_size": 64},  # one head of the projector is 64 wide
+        {
+            "deepstack_layer_map": [[-2, 0]],
+            "spatial_target_layers": [1],
+            "projector_dropout": 0.0,
+            "qformer_config": {
+                "model_type": "blip_2_qformer",
+                "num_hidden_layers": 1,
+                "intermediate_size": 64,
+                "cross_attention_frequency": 1,
+                "use_qformer_text_input": False,
+                "hidden_dropout_prob": 0.0,
+                "attention_probs_dropout_prob": 0.0,
+            },
         },
-        vision={"model_type": "siglip_vision_model", "vision_use_head": False},
-        joint={
-            "image_grid_pinpoints": _GRID,
-            "vision_feature_layer": [-2, -1],
-            "vision_feature_select_strategy": "full",
-        },
-        images={"size": _SQUARE, "crop_size": _SQUARE, "image_grid_pinpoints": _GRID},
-        options={"patch_size": PATCH, "vision_feature_select_strategy": "full"},
+        downsample_rate="1/2",
     ),
 }
 
@@ -169,7 +194,8 @@ def make(name: str, folder: Path, texts: Iterable[str], *, seed: int = 0, width:
         torch.manual_seed(seed)
         model = transformers.AutoModelForImageTextToText.from_config(configuration)
         # wide enough that an adapter alone can make a token likely: a new head's logits all but coincide
-        torch.nn.init.normal_(model.get_output_embeddings().weight, std=0.25)
+        scaling = getattr(configuration.get_text_config(), "logits_scaling", 1.0)
+        torch.nn.init.normal_(model.get_output_embeddings().weight, std=0.25 * scaling)
     end, pad = tokenizer.convert_tokens_to_ids([_END, _PAD])
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = end, pad
     model.generation_config.bos_token_id = None
