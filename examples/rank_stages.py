@@ -9,11 +9,11 @@ import tempfile
 import peakbench as pb
 from peakbench.api.leaderboards import leaderboard
 
-STAGES = ("reader-base", "reader-sft", "reader-grpo", "reader-gtpo", "reader-int8")
+MODELS = ("reader-base", "reader-sft", "reader-grpo", "reader-gtpo", "reader", "reader-int8")
 DATA = "synthetic:garments?n=100&seed=7&split=test"
 
 with tempfile.TemporaryDirectory() as folder:
-    for model in STAGES:
+    for model in MODELS:
         pb.run(endpoint="reader", model=model, data=DATA, task="garment", out=f"{folder}/{model}", resamples=1000)
     board = leaderboard(folder, resamples=1000)
 
