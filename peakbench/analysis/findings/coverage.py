@@ -52,10 +52,10 @@ def readable(found: GroupReading) -> Iterator[Finding]:
         (len(never), "never", ""),
     ]
     parts: list[str] = []
-    for count, often, share_of in counted:
-        if count:  # the first says what is done, the others only how often
-            verb = "" if parts else "answers with JSON" if count == 1 else "answer with JSON"
-            parts.append(" ".join(filter(None, [str(count), often, verb, share_of])))
+    for number, often, share_of in counted:
+        if number:  # the first says what is done, the others only how often
+            verb = "" if parts else "answers with JSON" if number == 1 else "answer with JSON"
+            parts.append(" ".join(filter(None, [str(number), often, verb, share_of])))
     evidence: dict[str, Any] = {
         "models": len(known),
         "always": len(always),
