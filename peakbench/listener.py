@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 
-class Listener:
+class Listener(ABC):
     """Listens at an address while the context lasts; what it answers, ``application`` says.
 
     Args:
@@ -33,9 +34,9 @@ class Listener:
         self._stop: asyncio.Event | None = None
         self._problem: BaseException | None = None
 
+    @abstractmethod
     def application(self) -> web.Application:
         """Return the routes; what must live as long as they do belongs in ``on_startup`` and ``on_shutdown``."""
-        raise NotImplementedError
 
     @property
     def url(self) -> str:

@@ -306,7 +306,7 @@ def test_the_reader_that_ships_reads_and_its_base_does_not_answer_with_json() ->
         return float(np.mean([part.total for part in Reward().batch(texts, answered)]))
 
     read, quantized = mean("reader", references), mean("reader-int8", references)
-    assert read > 0.55
+    assert read > 0.9
     assert quantized == pytest.approx(read, abs=0.05)
     assert mean("reader", references[1:] + references[:1]) < read - 0.1  # it looks: another image's facts pay less
     assert mean("reader-base", references) == 0

@@ -57,9 +57,9 @@ class PretrainConfig(TrainingConfig):
     ``text``: JSON texts without an image that each batch has beside it, so that the base knows the form of an answer,
     and nothing of when to give one; ``text_weight``: of their loss. ``votes``: weight of the fields read straight from
     the image tokens. ``rich``: how much more often an image is shown for each of ``rich_fields`` that has a value (0:
-    all alike); what is small and seldom there takes longest to learn. ``shift`` in pixels, ``contrast`` and
-    ``brightness`` as standard deviations: how images are varied. ``average``: the moving average of the weights that
-    is kept.
+    all alike); what is small and seldom there takes longest to learn, so the log has the votes' loss of each, in nats.
+    ``shift`` in pixels, ``contrast`` and ``brightness`` as standard deviations: how images are varied. ``average``: the
+    moving average of the weights that is kept.
     """
 
     kind: Literal["reader.pretrain"] = "reader.pretrain"
