@@ -6,7 +6,6 @@ The folder has ``checkpoint.json`` (base model, how images are bounded, task) an
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import shutil
@@ -152,9 +151,19 @@ def _scale_logits(model: Any) -> None:
 
     TRL reads the head's weights and scales by itself: what samples would not be what is trained.
     """
+    import torch
+
     scaling = getattr(model.config.get_text_config(), "logits_scaling", 1.0)
-    if scaling != 1.0 and "logits_scaling" not in inspect.getsource(type(model).forward):
-        model.get_output_embeddings().register_forward_hook(lambda module, inputs, logits: logits / scaling)
+    if scaling == 1.0:
+        return
+    head = model.get_output_embeddings()
+    said: list[Any] = []
+    listening = head.register_forward_hook(lambda module, inputs, logits: said.append(logits))
+    with torch.no_grad():
+        told = model(inputs_embeds=model.get_input_embeddings().weight.new_ones(1, 1, head.in_features)).logits
+    listening.remove()
+    if torch.equal(told, said[0]):
+        head.register_forward_hook(lambda module, inputs, logits: logits / scaling)
 
 
 def save_checkpoint(checkpoint: Checkpoint, model: Any, folder: Path) -> Path:
