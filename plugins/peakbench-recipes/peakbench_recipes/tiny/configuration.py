@@ -66,7 +66,7 @@ class PretrainConfig(TrainingConfig):
     model: ModelConfig = ModelConfig()
     steps: int = Field(2000, ge=1)
     lr: float = Field(4e-3, gt=0)
-    muon_lr: float = Field(0.02, gt=0)
+    muon_lr: float = Field(0.004, gt=0)
     weight_decay: float = Field(0.02, ge=0)
     clip: float = Field(5.0, gt=0)
     average: float = Field(0.99, ge=0, lt=1)
