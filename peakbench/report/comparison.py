@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -131,13 +132,14 @@ def _table(
 
 
 def points(value: float | None) -> str:
-    """A difference of fractions in points, with its sign.
+    """A difference of fractions in points, with its sign, which is kept where the rest is rounded away.
 
-    >>> points(0.0123), points(-0.5), points(0.0), points(0.00001)
-    ('+1.2', '-50.0', '0.0', '+0.1')
+    >>> points(0.0123), points(-0.5), points(0.0), points(0.00001), points(-0.00001), points(None)
+    ('+1.2', '-50.0', '0.0', '+0.0', '-0.0', '-')
     """
-    shown = percent(value)
-    return f"+{shown}" if value is not None and value > 0 else shown
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{100 * value:+.1f}" if value else "0.0"
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peakbench.analysis.leaderboard.standings import Group, Leaderboard, Score, Standing
+from peakbench.report.comparison import points
 from peakbench.report.tables import Lines, Page, Table, neutral, percent
 from peakbench.store.formats import csv_cell
 
@@ -203,8 +204,8 @@ def behind(score: Score | None) -> str:
     if score is None:
         return "-"
     if score.low is None or score.high is None:
-        return f"{100 * score.value:+.1f}"
-    return f"{100 * score.value:+.1f} ({100 * score.low:+.1f} to {100 * score.high:+.1f})"
+        return points(score.value)
+    return f"{points(score.value)} ({points(score.low)} to {points(score.high)})"
 
 
 def board_csv(board: Leaderboard) -> str:
