@@ -1,8 +1,8 @@
 """The stages of one run or several, held against each other by PeakBench: what each added, paired, with intervals.
 
 Runs of one recipe that differ in the seed alone are taken together: every sample's scores are averaged over the seeds
-before the paired difference is made, so the interval speaks of samples; the lowest and highest difference of the seeds
-stand beside it and speak of the training.
+before the paired difference is made, so that interval speaks of other samples. What another training would have given
+is a second interval, over the seeds' own differences.
 """
 
 from __future__ import annotations
@@ -51,6 +51,10 @@ class Step:
     changes: Mapping[str, pb.Change]
     each: Mapping[str, tuple[float, ...]]
 
+    def trainings(self, metric: str) -> tuple[float, float] | None:
+        """The 95 % interval of a difference over other trainings, the samples kept; None with fewer than two seeds."""
+        return over_trainings(self.each[metric])
+
 
 @dataclass(frozen=True, slots=True)
 class StageComparison:
@@ -83,7 +87,8 @@ class StageComparison:
                     "first": one.first,
                     "second": one.second,
                     "metrics": {
-                        name: {**change.as_dict(), "each": list(one.each[name])} for name, change in one.changes.items()
+                        name: {**change.as_dict(), "each": list(one.each[name]), "trainings": one.trainings(name)}
+                        for name, change in one.changes.items()
                     },
                 }
                 for one in self.steps
@@ -140,6 +145,28 @@ def compare_folders(
     return StageComparison(tuple(stages), tuple(steps), resamples)
 
 
+def over_trainings(differences: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 % interval of the mean of the seeds' differences: Student's t.
+
+    As ``scipy.stats.ttest_1samp``. Ends stay within -1 to 1, where differences of shares lie. A
+    few seeds give a wide interval, as they should: what two trainings agree on may be luck (Bouthillier and others,
+    "Accounting for variance in machine learning benchmarks", MLSys 2021).
+
+    >>> [round(end, 3) for end in over_trainings([0.01, 0.03, 0.02])]
+    [-0.005, 0.045]
+    >>> over_trainings([0.01]) is None
+    True
+    """
+    if len(differences) < 2:
+        return None
+    from scipy.special import stdtrit
+
+    count = len(differences)
+    mean = float(np.mean(differences))
+    half = float(stdtrit(count - 1, 0.975) * np.std(differences, ddof=1) / np.sqrt(count))
+    return max(-1.0, mean - half), min(1.0, mean + half)
+
+
 def comparison_page(found: StageComparison) -> list[Table | Lines]:
     """The tables for people."""
     recipes = {one.recipe for one in found.stages}
@@ -160,6 +187,7 @@ def comparison_page(found: StageComparison) -> list[Table | Lines]:
     blocks: list[Table | Lines] = [
         Table(["stage", "seeds", "samples", *names], rows, "Stages, % (mean over the seeds)")
     ]
+    seeds = any(len(one.seeds) > 1 for one in found.stages)
     for name in names:
         changed = [(one, one.changes[name]) for one in found.steps if name in one.changes]
         if changed and (name in _leading(names) or name == "all_correct"):
@@ -169,12 +197,14 @@ def comparison_page(found: StageComparison) -> list[Table | Lines]:
                     points(change.value),
                     interval(change.low, change.high),
                     p_value(change.p),
+                    *([interval(*(one.trainings(name) or (None, None)))] if seeds else []),
                     " ".join(points(value) for value in one.each[name]),
                 ]
                 for one, change in changed
             ]
             title = f"{name}: difference in points, paired over {changed[0][1].n:,} samples"
-            blocks.append(Table(["step", "change", "95 %", "p", "each seed"], rows, title))
+            over = ["over samples, 95 %", "p", "over trainings, 95 %"] if seeds else ["95 %", "p"]
+            blocks.append(Table(["step", "change", *over, "each seed"], rows, title))
     return blocks
 
 

@@ -9,13 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import numpy as np
 import peakbench as pb
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from peakbench.cli import main
+from scipy import stats
 
 from peakbench_recipes import STAGES, RunFolder, compare_folders, export, load_recipe, run_recipe
 from peakbench_recipes.commands import recipe
-from peakbench_recipes.comparison import comparison_page
+from peakbench_recipes.comparison import comparison_page, over_trainings
 
 Write = Callable[..., Path]
 HERE = Path(__file__).parent
@@ -154,6 +158,16 @@ def test_stages_are_compared_over_the_seeds(folders: list[str]) -> None:
     assert change.low is not None
     assert change.high is not None
     assert 0 < change.low < change.value < change.high <= 1
+    # 0.625 -+ 12.7062 * 0.125: Student's table, 97.5 %, one degree of freedom; a share's difference ends at 1
+    assert step.trainings("all_correct") == pytest.approx((-0.963276, 1.0), abs=1e-5)
+
+
+@given(st.lists(st.floats(-0.2, 0.2), min_size=2, max_size=8).filter(lambda values: np.std(values) > 1e-6))
+def test_the_interval_over_trainings_is_students(differences: list[float]) -> None:
+    oracle = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
+    expected = max(-1.0, oracle.low), min(1.0, oracle.high)
+    assert over_trainings(differences) == pytest.approx(expected)
+    assert over_trainings(differences[:1]) is None
 
 
 def test_one_folder_is_compared_as_peakbench_compares_two_runs(folders: list[str]) -> None:
@@ -189,11 +203,13 @@ def test_compare_command(folders: list[str], capsys: pytest.CaptureFixture[str])
     assert "reward" in shown
     assert "base to sft" in shown
     assert "+75.0 +50.0" in shown
+    assert "over trainings, 95 %" in shown
     assert main(["recipe", "compare", *folders, "--resamples", "100", "--format", "markdown"]) == 0
     assert "| base to sft |" in capsys.readouterr().out
     assert main(["recipe", "compare", *folders, "--json", "--resamples", "100", "--metrics", "all_correct"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["steps"][0]["metrics"]["all_correct"]["each"] == pytest.approx([0.75, 0.5])
+    assert len(found["steps"][0]["metrics"]["all_correct"]["trainings"]) == 2
     assert main(["recipe", "compare", *folders, "--metrics", "rewards"]) == 2
     assert "did you mean 'reward'" in capsys.readouterr().err
 
