@@ -75,7 +75,9 @@ def train(tmp_path: Path, pictures: Path) -> Callable[..., tuple[Path, list[Mapp
 
 
 def test_from_nothing_to_reward(train: Callable[..., Any]) -> None:
-    base, lines = train("base", "reader.pretrain", model=SMALL, steps=150, batch=12, text=4, shift=0, lr=0.01)
+    base, lines = train(
+        "base", "reader.pretrain", model=SMALL, steps=150, batch=12, text=4, shift=0, lr=0.01, muon_lr=0.02
+    )
     assert lines[-1]["loss"] < 0.3 * lines[0]["loss"]
     sft, lines = train("sft", "reader.sft", base, steps=150, batch=12, lr=0.02)
     assert lines[-1]["loss"] < 0.3 * lines[0]["loss"]
