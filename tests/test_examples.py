@@ -21,7 +21,7 @@ SCRIPTS = {
     "score_answers.py": ["weighted_score   0.531", "valued_f1        0.667", "p3 unparseable type unread"],
     # By hand: brand 2 * 6 / 14 = 0.857, content (2.5 + 4 + 1.5 * 0.857) / (9 + 1.5) = 0.741, structure 9 of 10 keys.
     "reward.py": ["total 0.773 = 0.2 x structure 0.900 + 0.8 x content 0.741", "0.86 x 1.5", "truncated_object"],
-    # As in docs/reader.md: the base, which answers in prose, is told apart from all that came of it.
+    # As in docs/leaderboard.md: the base, which answers in prose, is told apart from all that came of it.
     "rank_stages.py": ["reader-int8", "reader-gtpo", "6     reader-base                0.0"],
     "own_metric.py": ["same_length|v1|null:default", "all_null 0.000"],
 }

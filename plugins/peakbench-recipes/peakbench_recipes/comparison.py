@@ -17,6 +17,7 @@ import peakbench as pb
 from peakbench.errors import ConfigError, NotComparable, StoreError, nearest
 from peakbench.report.comparison import interval, p_value, points
 from peakbench.report.tables import Lines, Table, percent
+from peakbench.statistics.intervals import student
 
 from peakbench_recipes.configuration import START
 from peakbench_recipes.folder import RunFolder
@@ -148,22 +149,21 @@ def compare_folders(
 def over_trainings(differences: Sequence[float]) -> tuple[float, float] | None:
     """The 95 % interval of the mean of the seeds' differences: Student's t.
 
-    As ``scipy.stats.ttest_1samp``. Ends stay within -1 to 1, where differences of shares lie. A
-    few seeds give a wide interval, as they should: what two trainings agree on may be luck (Bouthillier and others,
-    "Accounting for variance in machine learning benchmarks", MLSys 2021).
+    As ``scipy.stats.ttest_1samp``. Ends stay within -1 to 1, where differences of shares lie. A few seeds give a wide
+    interval, as they should: what two trainings agree on may be luck (Bouthillier and others, "Accounting for variance
+    in machine learning benchmarks", MLSys 2021).
 
     >>> [round(end, 3) for end in over_trainings([0.01, 0.03, 0.02])]
     [-0.005, 0.045]
     >>> over_trainings([0.01]) is None
     True
     """
-    if len(differences) < 2:
-        return None
-    from scipy.special import stdtrit
-
     count = len(differences)
-    mean = float(np.mean(differences))
-    half = float(stdtrit(count - 1, 0.975) * np.std(differences, ddof=1) / np.sqrt(count))
+    if count < 2:
+        return None
+    each = np.array(differences)
+    mean = float(each.mean())
+    half = student((each.sum() - each) / (count - 1), count)
     return max(-1.0, mean - half), min(1.0, mean + half)
 
 
